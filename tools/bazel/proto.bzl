@@ -1,0 +1,19 @@
+"""cc_proto_lite: one .proto file compiled by Debian's protoc against the lite runtime."""
+
+def cc_proto_lite(name, src, visibility = None):
+    """A library with the generated code of src (which must say optimize_for = LITE_RUNTIME)."""
+    stem = src[:-len(".proto")]
+    native.genrule(
+        name = name + "_gen",
+        srcs = [src],
+        outs = [stem + ".pb.h", stem + ".pb.cc"],
+        cmd = "protoc -I. --cpp_out=$(GENDIR) $(location " + src + ")",
+    )
+    native.cc_library(
+        name = name,
+        srcs = [stem + ".pb.cc"],
+        hdrs = [stem + ".pb.h"],
+        copts = ["-Wno-error"],
+        visibility = visibility,
+        deps = ["@debian//:protobuf_lite"],
+    )
