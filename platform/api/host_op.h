@@ -1,0 +1,59 @@
+#ifndef CLOISTER_PLATFORM_API_HOST_OP_H_
+#define CLOISTER_PLATFORM_API_HOST_OP_H_
+
+#include <cstdint>
+
+namespace cloister::platform {
+
+// One operation on a guest's own host process, decided by the sentry and carried out by the
+// stopped guest thread itself. Arguments are those of the host call of the same name.
+struct HostOp {
+  enum class Kind : uint32_t {
+    kMmap,             // addr, len, prot, flags, (fd: member), offset; flags holds MAP_FIXED
+    kMunmap,           // addr, len
+    kMprotect,         // addr, len, prot
+    kMremap,           // old addr, old len, new len, flags, new addr
+    kMadvise,          // addr, len, advice
+    kArchPrctl,        // code, addr: sets or gets this thread's FS or GS base
+    kStoreFpState,     // addr: copies the thread's FP state (Platform::fp_state_size bytes) to addr
+    kLoadFpState,      // addr: takes the thread's FP state from there; a bad one faults at resume
+    kCompareExchange,  // addr, expected, desired: 32-bit atomic; the result is the value found
+  };
+  Kind kind = Kind::kMunmap;
+  uint64_t args[6] = {};
+  int fd = -1;  // kMmap of a file: the sentry's descriptor; must stay open until the ops are done
+
+  static HostOp Mmap(uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t offset) {
+    return {Kind::kMmap,
+            {addr, len, static_cast<uint64_t>(prot), static_cast<uint64_t>(flags), 0, offset},
+            fd};
+  }
+  static HostOp Munmap(uint64_t addr, uint64_t len) { return {Kind::kMunmap, {addr, len}}; }
+  static HostOp Mprotect(uint64_t addr, uint64_t len, int prot) {
+    return {Kind::kMprotect, {addr, len, static_cast<uint64_t>(prot)}};
+  }
+  static HostOp Mremap(uint64_t addr, uint64_t len, uint64_t new_len, int flags, uint64_t new_addr) {
+    return {Kind::kMremap, {addr, len, new_len, static_cast<uint64_t>(flags), new_addr}};
+  }
+  static HostOp Madvise(uint64_t addr, uint64_t len, int advice) {
+    return {Kind::kMadvise, {addr, len, static_cast<uint64_t>(advice)}};
+  }
+  static HostOp ArchPrctl(int code, uint64_t addr) {
+    return {Kind::kArchPrctl, {static_cast<uint64_t>(code), addr}};
+  }
+  static HostOp StoreFpState(uint64_t addr) { return {Kind::kStoreFpState, {addr}}; }
+  static HostOp LoadFpState(uint64_t addr) { return {Kind::kLoadFpState, {addr}}; }
+  static HostOp CompareExchange(uint64_t addr, uint32_t expected, uint32_t desired) {
+    return {Kind::kCompareExchange, {addr, expected, desired}};
+  }
+};
+
+// What follows a list of operations.
+enum class AfterOps {
+  kResume,  // the guest runs on with regs(); a failed operation reports instead
+  kReport,  // TrapHandler::OnTrap(kOpsDone); the thread stays stopped
+};
+
+}  // namespace cloister::platform
+
+#endif  // CLOISTER_PLATFORM_API_HOST_OP_H_
