@@ -28,7 +28,7 @@ ErrnoOr<std::string> CopyInString(AddressSpace& space, uint64_t addr, size_t max
     const size_t got = space.Read(addr + text.size(), std::as_writable_bytes(std::span(piece, want)));
     if (got == 0) return Errno::kFault;
     if (const void* end = memchr(piece, 0, got); end != nullptr) {
-      text.append(piece, static_cast<const char*>(end));
+      text.append(piece, static_cast<size_t>(static_cast<const char*>(end) - piece));
       return text;
     }
     text.append(piece, got);

@@ -1,0 +1,83 @@
+#ifndef CLOISTER_SENTRY_VFS_DENTRY_H_
+#define CLOISTER_SENTRY_VFS_DENTRY_H_
+
+#include <atomic>
+#include <string>
+#include <string_view>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "base/error/errno_or.h"
+#include "base/own/ref.h"
+#include "sentry/vfs/inode.h"
+
+namespace cloister::vfs {
+
+// A name in a directory and what it names (an inode, or nothing: a negative dentry). The cache of
+// the tree. Linux: struct dentry. A parent holds its cached children; a child holds its parent.
+//
+// Lock order:
+//   rename_mutex()                 (changes of parent_ and name_; readers that climb take it shared)
+//     Dentry::mu_ of the ancestor
+//       Dentry::mu_ of the descendant, or of the one with the higher address
+//         locks of inodes
+class Dentry : public RefCounted {
+ public:
+  // The root of a file system.
+  static Ref<Dentry> MakeRoot(Ref<Inode> inode);
+  ~Dentry() override;
+
+  // Null when negative. Immutable while a lock on the parent's mu_ is held; the reference is taken under the dentry's lock.
+  Ref<Inode> inode() const;
+  bool negative() const { return !inode(); }
+
+  // The child, cached or looked up; a negative dentry where there is none (never kNoEnt).
+  // kNotDir if this is no directory.
+  ErrnoOr<Ref<Dentry>> Child(std::string_view name) ABSL_LOCKS_EXCLUDED(mu_);
+  // The child if it is in the cache.
+  Ref<Dentry> CachedChild(std::string_view name) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Serialises changes of the directory's entries (Linux: i_rwsem of the directory).
+  absl::Mutex& mu() const ABSL_LOCK_RETURNED(mu_) { return mu_; }
+  ErrnoOr<Ref<Dentry>> ChildLocked(std::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // name now names inode (null: nothing); a dentry that was there is unhashed.
+  Ref<Dentry> SetChildLocked(std::string_view name, Ref<Inode> inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The child no longer exists (unlink, rmdir): open files keep the dentry, the tree loses it.
+  void DropChildLocked(std::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Forgets everything cached below that nobody uses (memory pressure, shared mounts).
+  void ForgetChildren() ABSL_LOCKS_EXCLUDED(mu_);
+
+  static absl::Mutex& rename_mutex();
+  // For readers that hold rename_mutex().
+  const Ref<Dentry>& parent() const ABSL_SHARED_LOCKS_REQUIRED(rename_mutex()) { return parent_; }
+  const std::string& name() const ABSL_SHARED_LOCKS_REQUIRED(rename_mutex()) { return name_; }
+  // Moves child from one directory to another; both directories' locks and rename_mutex() held.
+  static void MoveLocked(Dentry& from, std::string_view name, Dentry& to, std::string_view new_name);
+
+  // Removed from its directory; a path through it ends in " (deleted)".
+  bool deleted() const { return deleted_.load(std::memory_order_acquire); }
+
+  // A mount sits on this dentry in some namespace: the walk then asks the mount table.
+  bool mounted_on() const { return mounts_here_.load(std::memory_order_acquire) > 0; }
+  void AddMountHere() { mounts_here_.fetch_add(1); }
+  void RemoveMountHere() { mounts_here_.fetch_sub(1); }
+
+ private:
+  template <typename T, typename... Args>
+  friend Ref<T> cloister::MakeRef(Args&&... args);
+  Dentry(Ref<Dentry> parent, std::string_view name, Ref<Inode> inode);
+
+  mutable absl::Mutex mu_;
+  mutable absl::Mutex inode_mu_ ABSL_ACQUIRED_AFTER(mu_);  // leaf
+  Ref<Inode> inode_ ABSL_GUARDED_BY(inode_mu_);
+  absl::flat_hash_map<std::string, Ref<Dentry>> children_ ABSL_GUARDED_BY(mu_);
+  Ref<Dentry> parent_;  // changed under rename_mutex()
+  std::string name_;    // likewise
+  std::atomic<bool> deleted_{false};
+  std::atomic<int> mounts_here_{0};
+};
+
+}  // namespace cloister::vfs
+
+#endif  // CLOISTER_SENTRY_VFS_DENTRY_H_

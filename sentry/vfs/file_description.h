@@ -1,0 +1,151 @@
+#ifndef CLOISTER_SENTRY_VFS_FILE_DESCRIPTION_H_
+#define CLOISTER_SENTRY_VFS_FILE_DESCRIPTION_H_
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/function_ref.h"
+#include "base/error/errno_or.h"
+#include "base/own/ref.h"
+#include "sentry/mm/mappable.h"
+#include "sentry/usermem/user_buffer.h"
+#include "sentry/vfs/inode.h"
+#include "sentry/vfs/path.h"
+#include "sentry/wait/block.h"
+#include "sentry/wait/poll.h"
+#include "sentry/wait/wait_queue.h"
+
+namespace cloister::net {
+class Socket;
+}
+
+namespace cloister::vfs {
+
+using usermem::AddressSpace;
+using usermem::UserBuffer;
+
+class DirectoryFile;
+
+// One ioctl(2): the command, its argument, and the memory that the argument may point into.
+struct IoctlRequest {
+  uint32_t command;
+  uint64_t arg;
+  AddressSpace& space;
+  const Caller& caller;
+};
+
+// An open file. Linux: struct file; open(2) calls it the open file description. Shared by count
+// between fd tables, mappings and messages; credentials fixed at open. Thread-safe.
+//
+// Files never sleep: what would block answers kAgain, whatever O_NONBLOCK says; the syscall layer
+// then waits on wait_queue() for Ready() and asks again, or gives kAgain to the guest.
+class FileDescription : public RefCounted {
+ public:
+  // flags: access mode and status flags of open(2). path may be empty (sockets, eventfd).
+  FileDescription(int flags, Path path, auth::CredRef cred);
+  ~FileDescription() override;
+
+  bool readable() const { return (access_ & O_ACCMODE) != O_WRONLY && !is_path_only(); }
+  bool writable() const { return (access_ & O_ACCMODE) != O_RDONLY && !is_path_only(); }
+  bool is_path_only() const { return (access_ & O_PATH) != 0; }
+  // Access mode and status flags, as fcntl(2) F_GETFL (O_LARGEFILE included).
+  int flags() const { return access_ | status_.load(std::memory_order_relaxed); }
+  bool nonblocking() const { return (flags() & O_NONBLOCK) != 0; }
+  // F_SETFL: O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK. A file that cannot have one says kInval.
+  virtual ErrnoOrVoid SetStatusFlags(int flags);
+
+  const Path& path() const { return path_; }
+  const auth::CredRef& cred() const { return cred_; }
+  // Null only for an O_PATH of nothing, which cannot be: every file has an inode (anonymous ones too).
+  virtual Ref<Inode> inode() const;
+  // For /proc/PID/fd/N where there is no path: "pipe:[17]", "socket:[3]", "anon_inode:[eventpoll]".
+  virtual std::string Name() const;
+
+  // At the file's position (streams: the next bytes). kBadf has been checked; 0 is the end.
+  virtual ErrnoOr<size_t> Read(UserBuffer& dst);      // default kInval
+  virtual ErrnoOr<size_t> Write(UserBuffer& src);     // default kInval
+  // pread(2), pwrite(2): the position stays. Default kSPipe.
+  virtual ErrnoOr<size_t> ReadAt(UserBuffer& dst, int64_t offset);
+  virtual ErrnoOr<size_t> WriteAt(UserBuffer& src, int64_t offset);
+  // lseek(2). Default kSPipe.
+  virtual ErrnoOr<int64_t> Seek(int64_t offset, int whence);
+
+  virtual wait::Poll Ready() const { return wait::Poll::kIn | wait::Poll::kOut; }
+  // Null: always ready, and epoll(7) refuses it (regular files, directories).
+  virtual wait::WaitQueue* wait_queue() { return nullptr; }
+
+  // ioctl(2) beyond FIOCLEX, FIONCLEX, FIONBIO, FIOASYNC, which the syscall layer serves. Default kNotTy.
+  virtual ErrnoOr<int64_t> Ioctl(const IoctlRequest& request);
+  virtual ErrnoOrVoid Sync(bool data_only);                                     // default kInval
+  virtual ErrnoOrVoid Allocate(int mode, uint64_t offset, uint64_t length);     // default kNoDev/kSPipe
+  // Once for each close(2) of a number that refers to it.
+  virtual ErrnoOrVoid Flush() { return {}; }
+
+  virtual mm::Mappable* AsMappable() { return nullptr; }
+  virtual DirectoryFile* AsDirectory() { return nullptr; }
+  virtual net::Socket* AsSocket() { return nullptr; }
+
+  // fcntl(2) F_SETOWN, F_SETSIG; delivery of SIGIO is the task layer's.
+  std::atomic<int> owner_type{0};
+  std::atomic<pid_t> owner_pid{0};
+  std::atomic<int> owner_signal{0};
+
+ protected:
+  // For subclasses whose Ready changes.
+  void set_status(int status) { status_.store(status, std::memory_order_relaxed); }
+
+ private:
+  const int access_;  // O_ACCMODE, O_PATH and what never changes
+  std::atomic<int> status_;
+  const Path path_;
+  const auth::CredRef cred_;
+};
+
+// A file with a position: regular files and what reads like one. Implements Read, Write and Seek
+// through ReadAt and WriteAt under the position's lock (f_pos_lock), O_APPEND included.
+class SeekableFile : public FileDescription {
+ public:
+  using FileDescription::FileDescription;
+  ErrnoOr<size_t> Read(UserBuffer& dst) override;
+  ErrnoOr<size_t> Write(UserBuffer& src) override;
+  ErrnoOr<int64_t> Seek(int64_t offset, int whence) override;
+
+ protected:
+  // Current size, for SEEK_END and O_APPEND.
+  virtual ErrnoOr<uint64_t> Size() = 0;
+  // Appends atomically with respect to other appenders. Default: WriteAt(Size()) under the inode's append lock.
+  virtual ErrnoOr<size_t> Append(UserBuffer& src, int64_t* end);
+  // SEEK_DATA, SEEK_HOLE. Default: all data, one hole at the end.
+  virtual ErrnoOr<int64_t> SeekHole(int64_t offset, bool data);
+
+ private:
+  absl::Mutex position_mu_;  // above every lock of the file
+  int64_t position_ ABSL_GUARDED_BY(position_mu_) = 0;
+};
+
+// An open directory: getdents64(2). Position cookies are the file system's; 0 is the start.
+class DirectoryFile : public FileDescription {
+ public:
+  using FileDescription::FileDescription;
+  DirectoryFile* AsDirectory() override { return this; }
+
+  struct Entry {
+    uint64_t inode;
+    uint8_t type;  // DT_…
+    std::string_view name;
+    int64_t next;  // cookie of the entry behind this one
+  };
+  // Gives entries from the position on ("." and ".." first) until emit says false (that entry is
+  // given again next time) or there are none; moves the position behind the last one taken.
+  virtual ErrnoOrVoid ReadDir(absl::FunctionRef<bool(const Entry&)> emit) = 0;
+  ErrnoOr<size_t> Read(UserBuffer&) override { return Errno::kIsDir; }
+};
+
+}  // namespace cloister::vfs
+
+#endif  // CLOISTER_SENTRY_VFS_FILE_DESCRIPTION_H_
