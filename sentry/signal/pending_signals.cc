@@ -1,0 +1,43 @@
+#include "sentry/signal/pending_signals.h"
+
+#include <bit>
+
+namespace cloister::signal {
+
+bool PendingSignals::Add(const siginfo_t& info, size_t max_queued) {
+  const int signo = info.si_signo;
+  if (signo < kFirstRealTime && set_.Has(signo)) return false;
+  if (signo >= kFirstRealTime && queue_.size() >= max_queued) return false;
+  queue_.push_back(info);
+  set_.Add(signo);
+  return true;
+}
+
+std::optional<siginfo_t> PendingSignals::Take(SignalSet wanted) {
+  SignalSet candidates = set_ & wanted;
+  if (candidates.empty()) return std::nullopt;
+  if (!(candidates & kSynchronous).empty()) candidates = candidates & kSynchronous;
+  const int signo = std::countr_zero(candidates.bits()) + 1;
+  std::optional<siginfo_t> taken;
+  bool more = false;
+  for (auto it = queue_.begin(); it != queue_.end();) {
+    if (it->si_signo != signo) {
+      ++it;
+    } else if (!taken.has_value()) {
+      taken = *it;
+      it = queue_.erase(it);
+    } else {
+      more = true;
+      break;
+    }
+  }
+  if (!more) set_.Remove(signo);
+  return taken;
+}
+
+void PendingSignals::Discard(SignalSet signals) {
+  std::erase_if(queue_, [&](const siginfo_t& info) { return signals.Has(info.si_signo); });
+  set_ = set_.Without(signals);
+}
+
+}  // namespace cloister::signal
