@@ -27,6 +27,8 @@ struct CloneRequest {
   bool set_tls = false;             // child starts with FS base = tls (else the parent's)
   uint64_t tls = 0;
   TrapHandler* child_handler = nullptr;
+  // The child's first event is OnTrap(kOpsDone, ops_run 0), before it runs any guest instruction.
+  bool stop_child = false;
   // kResume: the parent runs on with regs(). kReport: it stops at kOpsDone once the child exists
   // (result: 0). Where the host refuses, always kOpsDone with a negative errno.
   AfterOps after = AfterOps::kResume;

@@ -49,6 +49,9 @@ class TrapHandler {
   // thread's answering calls (Resume, RunOps, Clone, Exit) must follow, now or later, on any thread.
   virtual void OnTrap(GuestThread& thread, const Trap& trap) = 0;
 
+  // A thread that Clone makes for this handler: called inside Clone, before parent or child can run.
+  virtual void OnBorn(GuestThread&) {}
+
   // The host thread no longer exists, asked for or not; the last call for this thread.
   // host_status is wait(2)'s status where the whole host process has ended, else 0.
   virtual void OnGone(GuestThread& thread, int host_status) = 0;

@@ -3,12 +3,21 @@
 #include <time.h>
 
 #include <cassert>
+#include <utility>
+#include <vector>
 
 namespace cloister::wait {
 namespace {
 
+struct LaterNotify {
+  Ref<RefCounted> keep;
+  WaitQueue* queue;
+  Poll events;
+};
+
 struct ThreadWakes {
   bool in_scope = false;
+  std::vector<LaterNotify> notifies;
   Parker* first = nullptr;
   Parker* last = nullptr;
 };
@@ -86,7 +95,13 @@ WakeScope::WakeScope() : outermost_(!Wakes().in_scope) { Wakes().in_scope = true
 WakeScope::~WakeScope() {
   if (!outermost_) return;
   ThreadWakes& wakes = Wakes();
-  while (wakes.first != nullptr) {
+  while (wakes.first != nullptr || !wakes.notifies.empty()) {
+    if (!wakes.notifies.empty()) {
+      const LaterNotify later = std::move(wakes.notifies.back());
+      wakes.notifies.pop_back();
+      later.queue->Notify(later.events);
+      continue;
+    }
     Parker* parker = wakes.first;
     wakes.first = parker->next_woken_;
     if (wakes.first == nullptr) wakes.last = nullptr;
@@ -94,6 +109,14 @@ WakeScope::~WakeScope() {
     parker->OnWake();
   }
   wakes.in_scope = false;
+}
+
+void WakeScope::NotifyLater(Ref<RefCounted> keep, WaitQueue& queue, Poll events) {
+  if (Wakes().in_scope) {
+    Wakes().notifies.push_back({std::move(keep), &queue, events});
+  } else {
+    Poller::Get().Post([keep = std::move(keep), &queue, events] { queue.Notify(events); });
+  }
 }
 
 void WakeScope::Schedule(Parker& parker) {

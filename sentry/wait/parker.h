@@ -73,6 +73,10 @@ class WakeScope {
   WakeScope(const WakeScope&) = delete;
   WakeScope& operator=(const WakeScope&) = delete;
 
+  // Notifies queue at the end of the current scope, for callers that hold a lock which a waiter's
+  // readiness check takes. keep holds the queue's owner until then.
+  static void NotifyLater(Ref<RefCounted> keep, WaitQueue& queue, Poll events);
+
  private:
   friend class Parker;
   static void Schedule(Parker& parker);
