@@ -1,0 +1,256 @@
+#include "runsc/container/create.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/error/status.h"
+#include "gofer/protocol/config.h"
+#include "runsc/container/directory.h"
+#include "runsc/container/hooks.h"
+#include "runsc/container/terminal.h"
+#include "runsc/sandbox/control_client.h"
+#include "runsc/sandbox/gofer_process.h"
+#include "runsc/sandbox/host_facts.h"
+#include "runsc/sandbox/monitor.h"
+#include "runsc/sandbox/network.h"
+#include "runsc/sandbox/process.h"
+#include "runsc/sandbox/sentry_process.h"
+#include "runsc/spec/to_control.h"
+
+namespace cloister::container {
+namespace {
+
+constexpr absl::Duration kStartPatience = absl::Seconds(60);
+constexpr absl::Duration kKillPatience = absl::Seconds(10);
+
+// One container on its way; ends what it has begun, unless Keep is called.
+class Creation {
+ public:
+  Creation(const Runtime& runtime, const CreateOptions& options) : runtime_(runtime), options_(options) {}
+  ~Creation();
+
+  absl::StatusOr<CreatedContainer> Run();
+
+ private:
+  absl::Status OpenRoot();
+  absl::Status OpenMounts(control::Container* container);
+  absl::StatusOr<control::BootConfig> MakeBootConfig();
+  absl::StatusOr<sandbox::NetworkPlan> PlanNetwork() const;
+  absl::Status StartProcesses();
+  absl::Status RunCreateHooks();
+  absl::Status Finish();
+  void InitState();
+  absl::Status Identify(pid_t pid, spec::ProcessId* process);
+
+  const Runtime& runtime_;
+  const CreateOptions& options_;
+  std::string rootfs_;
+  std::optional<Directory> directory_;  // made by this object
+  UniqueFd lock_;
+  UniqueFd control_socket_;
+  std::vector<sandbox::AttachPoint> attach_;
+  Stdio stdio_;
+  spec::State state_;
+  sandbox::GoferProcess gofer_;
+  sandbox::MonitorProcess monitor_;
+  sandbox::SentryProcess sentry_;
+  bool kept_ = false;
+};
+
+std::string FormatNow() {
+  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%E9SZ", absl::Now(), absl::UTCTimeZone());
+}
+
+Creation::~Creation() {
+  if (kept_) return;
+  // The children of this process; nobody else can have reaped them.
+  for (const pid_t pid : {sentry_.pid, monitor_.pid, gofer_.pid}) {
+    if (pid <= 0) continue;
+    const absl::StatusOr<spec::ProcessId> process = sandbox::IdentifyProcess(pid);
+    const absl::Status ended =
+        sandbox::KillAndWait(process.value_or(spec::ProcessId{.pid = pid}), kKillPatience);
+    if (!ended.ok()) continue;  // a process that the kernel cannot end is not ours to wait for
+  }
+  if (directory_.has_value()) directory_->Remove().IgnoreError();
+}
+
+absl::Status Creation::OpenRoot() {
+  const std::string& path = options_.spec.root.path;
+  rootfs_ = spec::CleanPath(path[0] == '/' ? path : absl::StrCat(options_.bundle, "/", path));
+  absl::StatusOr<UniqueFd> fd = gofer::OpenAttachPoint(rootfs_);
+  if (!fd.ok()) return absl::Status(fd.status().code(), absl::StrCat("root.path: ", fd.status().message()));
+  struct stat info;
+  if (fstat(fd->get(), &info) != 0) return HostErrorNow(rootfs_);
+  if (!S_ISDIR(info.st_mode))
+    return absl::InvalidArgumentError(absl::StrCat("root.path: ", rootfs_, ": not a directory"));
+  sandbox::AttachPoint& root = attach_.emplace_back();
+  root.fd = std::move(*fd);
+  root.readonly = options_.spec.root.readonly || runtime_.root_overlay;
+  return absl::OkStatus();
+}
+
+absl::Status Creation::OpenMounts(control::Container* container) {
+  for (size_t i = 0; i < options_.spec.mounts.size(); ++i) {
+    const spec::Mount& mount = options_.spec.mounts[i];
+    if (!mount.bind) continue;
+    const std::string source =
+        mount.source[0] == '/' ? mount.source : absl::StrCat(options_.bundle, "/", mount.source);
+    absl::StatusOr<UniqueFd> fd = gofer::OpenAttachPoint(source);
+    if (!fd.ok()) {
+      return absl::Status(fd.status().code(),
+                          absl::StrCat("mounts[", i, "].source: ", fd.status().message()));
+    }
+    struct stat info;
+    if (fstat(fd->get(), &info) != 0) return HostErrorNow(source);
+    control::Mount* out = container->mutable_mounts(static_cast<int>(i));
+    out->set_gofer_mount(static_cast<int>(attach_.size()));
+    out->set_is_file(!S_ISDIR(info.st_mode));
+    out->set_shared_access(true);
+    sandbox::AttachPoint& point = attach_.emplace_back();
+    point.fd = std::move(*fd);
+    point.readonly = (mount.flags & MS_RDONLY) != 0;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<sandbox::NetworkPlan> Creation::PlanNetwork() const {
+  sandbox::NetworkPlan plan;
+  plan.sysctl = options_.spec.sysctl;
+  if (runtime_.network == Runtime::Network::kNone) return plan;
+  const spec::Namespace* network = options_.spec.FindNamespace(spec::NamespaceType::kNetwork);
+  if (network == nullptr) {
+    plan.kind = sandbox::NetworkKind::kCallers;
+  } else if (!network->path.empty()) {
+    plan.kind = sandbox::NetworkKind::kJoined;
+    plan.path = network->path;
+  } else if (geteuid() == 0) {
+    plan.kind = sandbox::NetworkKind::kNew;
+  }
+  return plan;
+}
+
+absl::StatusOr<control::BootConfig> Creation::MakeBootConfig() {
+  control::BootConfig config;
+  control::Container* container = config.mutable_container();
+  *container = spec::ToControl(options_.spec, options_.id);
+  container->set_root_overlay(runtime_.root_overlay);
+  container->set_root_shared(runtime_.root_shared);
+  RETURN_IF_ERROR(OpenMounts(container));
+  config.set_network(runtime_.network == Runtime::Network::kNone ? control::NETWORK_NONE
+                                                                 : control::NETWORK_HOST);
+  config.set_platform(runtime_.platform);
+  config.set_strace(runtime_.strace);
+  config.set_debug_level(runtime_.debug_level);
+  config.set_fd_count(stdio_.pty.has_value() ? 0 : 3);
+  config.set_preserved_fds(static_cast<uint32_t>(stdio_.preserved.size()));
+  sandbox::FillHostFacts(&config);
+  return config;
+}
+
+void Creation::InitState() {
+  state_.oci_version = options_.spec.oci_version;
+  state_.id = options_.id;
+  state_.bundle = options_.bundle;
+  state_.rootfs = rootfs_;
+  state_.created = FormatNow();
+  state_.annotations = options_.spec.annotations;
+  state_.owner = geteuid() == 0 ? "root" : absl::StrCat(geteuid());
+}
+
+absl::Status Creation::Identify(pid_t pid, spec::ProcessId* process) {
+  const absl::StatusOr<spec::ProcessId> found = sandbox::IdentifyProcess(pid);
+  // One that is dead already gets a start time that no later process can have.
+  *process = found.value_or(spec::ProcessId{.pid = pid, .start_time = 0});
+  return absl::OkStatus();
+}
+
+absl::Status Creation::StartProcesses() {
+  sandbox::SentryOptions sentry;
+  sentry.config = TRY_STATUS(MakeBootConfig());
+  sentry.network = TRY_STATUS(PlanNetwork());
+  gofer_ = TRY_STATUS(sandbox::StartGofer(attach_, runtime_.debug_log, runtime_.debug_level));
+  attach_.clear();
+  {
+    const sandbox::NetworkScope scope = TRY_STATUS(sandbox::NetworkScope::Enter(sentry.network));
+    monitor_ = TRY_STATUS(sandbox::StartMonitor(stdio_.pty.has_value() ? stdio_.fds[0] : -1));
+    sentry.gofer_channel = gofer_.channel.get();
+    sentry.control_socket = control_socket_.get();
+    sentry.log = runtime_.debug_log;
+    sentry.monitor = monitor_.sentry_end.get();
+    sentry.stdio = stdio_.fds;
+    sentry.preserved = stdio_.preserved;
+    sentry_ = TRY_STATUS(sandbox::StartSentry(sentry));
+  }
+  gofer_.channel.reset();
+  monitor_.sentry_end.reset();
+  control_socket_.reset();
+  RETURN_IF_ERROR(Identify(gofer_.pid, &state_.gofer));
+  RETURN_IF_ERROR(Identify(monitor_.pid, &state_.monitor));
+  return Identify(sentry_.pid, &state_.sentry);
+}
+
+absl::Status Creation::RunCreateHooks() {
+  const spec::Hooks& hooks = options_.spec.hooks;
+  RETURN_IF_ERROR(RunHooks(hooks.prestart, "prestart", state_, spec::Status::kCreating));
+  RETURN_IF_ERROR(RunHooks(hooks.create_runtime, "createRuntime", state_, spec::Status::kCreating));
+  return RunHooks(hooks.create_container, "createContainer", state_, spec::Status::kCreating);
+}
+
+absl::Status Creation::Finish() {
+  if (!options_.console_socket.empty())
+    RETURN_IF_ERROR(sandbox::SendConsole(options_.console_socket, *stdio_.pty));
+  state_.ready = true;
+  RETURN_IF_ERROR(directory_->SaveState(state_));
+  if (!options_.pid_file.empty()) {
+    RETURN_IF_ERROR(WriteFileAtomically(options_.pid_file, absl::StrCat(monitor_.pid), 0644));
+  }
+  return sandbox::ConfirmMonitor(monitor_);
+}
+
+absl::StatusOr<CreatedContainer> Creation::Run() {
+  RETURN_IF_ERROR(CheckId(options_.id));
+  if (!options_.spec.process.has_value()) return absl::InvalidArgumentError("process: must be given");
+  directory_ = TRY_STATUS(Directory::Create(runtime_.root, options_.id));
+  lock_ = TRY_STATUS(directory_->Lock(kKillPatience));
+  stdio_ = TRY_STATUS(
+      MakeStdio(*options_.spec.process, options_.console_socket, options_.attached, options_.preserve_fds));
+  RETURN_IF_ERROR(OpenRoot());
+  InitState();
+  RETURN_IF_ERROR(directory_->SaveConfig(options_.config_text));
+  RETURN_IF_ERROR(directory_->SaveState(state_));
+  control_socket_ = TRY_STATUS(sandbox::ListenForControl(directory_->path()));
+  RETURN_IF_ERROR(StartProcesses());
+  RETURN_IF_ERROR(directory_->SaveState(state_));
+  if (stdio_.pty.has_value()) stdio_.pty->slave.reset();
+  const absl::Status ready = sandbox::AwaitReady(sentry_, kStartPatience);
+  if (!ready.ok()) {
+    return absl::Status(ready.code(), absl::StrCat("unable to start container process: ", ready.message()));
+  }
+  RETURN_IF_ERROR(RunCreateHooks());
+  RETURN_IF_ERROR(Finish());
+  kept_ = true;
+  CreatedContainer created;
+  created.monitor = monitor_.pid;
+  if (stdio_.pty.has_value() && options_.console_socket.empty())
+    created.master = std::move(stdio_.pty->master);
+  return created;
+}
+
+}  // namespace
+
+absl::StatusOr<CreatedContainer> Create(const Runtime& runtime, const CreateOptions& options) {
+  absl::StatusOr<CreatedContainer> created = Creation(runtime, options).Run();
+  if (created.ok() || absl::IsAlreadyExists(created.status())) return created;
+  return absl::Status(created.status().code(),
+                      absl::StrCat("runc ", options.verb, " failed: ", created.status().message()));
+}
+
+}  // namespace cloister::container
