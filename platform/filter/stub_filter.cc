@@ -1,0 +1,199 @@
+#include "platform/filter/stub_filter.h"
+
+#include <asm/prctl.h>
+#include <linux/audit.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstddef>
+
+#include "platform/filter/bpf_assembler.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+namespace cloister::filter {
+namespace {
+
+constexpr uint32_t kPlainMapFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_FIXED_NOREPLACE |
+                                    MAP_NORESERVE | MAP_STACK | MAP_POPULATE | MAP_GROWSDOWN;
+constexpr uint32_t kProtBits = PROT_READ | PROT_WRITE | PROT_EXEC;
+
+// Advice that concerns the caller's own pages only. Left out: MADV_REMOVE (punches holes into a
+// shared file), MERGEABLE (a timing channel between containers), HWPOISON and SOFT_OFFLINE.
+constexpr uint32_t kHarmlessAdvice =
+    1u << MADV_NORMAL | 1u << MADV_RANDOM | 1u << MADV_SEQUENTIAL | 1u << MADV_WILLNEED |
+    1u << MADV_DONTNEED | 1u << MADV_FREE | 1u << MADV_DONTFORK | 1u << MADV_DOFORK | 1u << MADV_HUGEPAGE |
+    1u << MADV_NOHUGEPAGE | 1u << MADV_DONTDUMP | 1u << MADV_DODUMP | 1u << MADV_WIPEONFORK |
+    1u << MADV_KEEPONFORK | 1u << MADV_COLD | 1u << MADV_PAGEOUT | 1u << MADV_POPULATE_READ |
+    1u << MADV_POPULATE_WRITE | 1u << MADV_COLLAPSE;
+
+constexpr uint32_t kMaxLengthHigh = 0x7fff;  // upper half of the longest length there can be
+
+constexpr uint32_t kNoSys = SECCOMP_RET_ERRNO | ENOSYS;
+
+// Builds the part behind the gate; one method for each call that needs a look at its arguments.
+class Writer {
+ public:
+  explicit Writer(const StubFilterOptions& options) : options_(options) {}
+
+  absl::StatusOr<std::vector<sock_filter>> Write() {
+    Entry();
+    Dispatch();
+    Mmap();
+    Mremap();
+    Mprotect();
+    Madvise();
+    ArchPrctl();
+    CloseRange();
+    Sendmsg();
+    Ends();
+    return bpf_.Finish();
+  }
+
+ private:
+  using Label = BpfAssembler::Label;
+
+  void Entry() {
+    bpf_.Load(offsetof(seccomp_data, instruction_pointer));
+    bpf_.JumpUnlessEqual(static_cast<uint32_t>(options_.gate_return), trap_);
+    bpf_.Load(offsetof(seccomp_data, instruction_pointer) + sizeof(uint32_t));
+    bpf_.JumpUnlessEqual(static_cast<uint32_t>(options_.gate_return >> 32), trap_);
+    bpf_.Load(offsetof(seccomp_data, arch));
+    bpf_.JumpUnlessEqual(AUDIT_ARCH_X86_64, trap_);
+  }
+
+  void Dispatch() {
+    bpf_.Load(offsetof(seccomp_data, nr));
+    bpf_.JumpIfEqual(options_.doorbell_nr, notify_);
+    bpf_.JumpIfEqual(SYS_rt_sigreturn, allow_);
+    bpf_.JumpIfEqual(SYS_mmap, mmap_);
+    bpf_.JumpIfEqual(SYS_munmap, allow_);
+    bpf_.JumpIfEqual(SYS_mprotect, mprotect_);
+    bpf_.JumpIfEqual(SYS_madvise, madvise_);
+    bpf_.JumpIfEqual(SYS_mremap, mremap_);
+    bpf_.JumpIfEqual(SYS_clone, notify_);
+    bpf_.JumpIfEqual(SYS_arch_prctl, arch_prctl_);
+    bpf_.JumpIfEqual(SYS_close, allow_);
+    bpf_.JumpIfEqual(SYS_close_range, close_range_);
+    bpf_.JumpIfEqual(SYS_exit, allow_);
+    bpf_.JumpIfEqual(SYS_exit_group, allow_);
+    bpf_.JumpIfEqual(SYS_sendmsg, sendmsg_);
+    bpf_.Return(kNoSys);
+  }
+
+  void RequireHighZero(int arg, Label otherwise) {
+    bpf_.LoadArgHigh(arg);
+    bpf_.JumpUnlessEqual(0, otherwise);
+  }
+
+  // mmap(addr, len, prot, flags, fd, offset).
+  void Mmap() {
+    bpf_.Bind(mmap_);
+    RequireHighZero(2, notify_);
+    bpf_.LoadArgLow(2);
+    bpf_.JumpIfAnyBit(~kProtBits, notify_);
+    RequireHighZero(3, notify_);
+    bpf_.LoadArgLow(3);
+    bpf_.JumpIfAnyBit(~kPlainMapFlags, notify_);
+    bpf_.And(MAP_PRIVATE | MAP_ANONYMOUS);
+    bpf_.JumpIfEqual(MAP_PRIVATE | MAP_ANONYMOUS, allow_);
+    bpf_.Return(SECCOMP_RET_USER_NOTIF);
+  }
+
+  // mremap(addr, old_len, new_len, flags, new_addr): allowed if new_len <= old_len.
+  void Mremap() {
+    bpf_.Bind(mremap_);
+    // An old length that rounds up to 0 would make a second mapping, as long as new_len says.
+    bpf_.LoadArgHigh(1);
+    bpf_.JumpIfAbove(kMaxLengthHigh, notify_);
+    bpf_.MoveToX();
+    bpf_.LoadArgHigh(2);
+    bpf_.JumpIfAboveX(notify_);
+    const Label low = bpf_.NewLabel();
+    bpf_.JumpIfEqualX(low);
+    bpf_.Return(SECCOMP_RET_ALLOW);
+    bpf_.Bind(low);
+    bpf_.LoadArgLow(1);
+    bpf_.MoveToX();
+    bpf_.LoadArgLow(2);
+    bpf_.JumpIfAboveX(notify_);
+    bpf_.Return(SECCOMP_RET_ALLOW);
+  }
+
+  // mprotect(addr, len, prot).
+  void Mprotect() {
+    bpf_.Bind(mprotect_);
+    RequireHighZero(2, no_sys_);
+    bpf_.LoadArgLow(2);
+    bpf_.JumpIfAnyBit(~kProtBits, no_sys_);
+    bpf_.Return(SECCOMP_RET_ALLOW);
+  }
+
+  // madvise(addr, len, int advice).
+  void Madvise() {
+    bpf_.Bind(madvise_);
+    bpf_.LoadArgLow(2);
+    bpf_.JumpIfAbove(31, no_sys_);
+    bpf_.MoveToX();
+    bpf_.LoadConstant(kHarmlessAdvice);
+    bpf_.ShiftRightByX();
+    bpf_.JumpIfAnyBit(1, allow_);
+    bpf_.Return(kNoSys);
+  }
+
+  // arch_prctl(int code, addr).
+  void ArchPrctl() {
+    bpf_.Bind(arch_prctl_);
+    bpf_.LoadArgLow(0);
+    bpf_.JumpIfBelow(ARCH_SET_GS, no_sys_);
+    bpf_.JumpIfAbove(ARCH_GET_GS, no_sys_);
+    bpf_.Return(SECCOMP_RET_ALLOW);
+  }
+
+  // close_range(first, last, flags): the descriptors that the sentry lends, without flags.
+  void CloseRange() {
+    bpf_.Bind(close_range_);
+    bpf_.LoadArgLow(0);
+    bpf_.JumpIfBelow(options_.first_lent_fd, no_sys_);
+    bpf_.LoadArgLow(2);
+    bpf_.JumpIfEqual(0, allow_);
+    bpf_.Return(kNoSys);
+  }
+
+  // sendmsg(int fd, message, flags).
+  void Sendmsg() {
+    bpf_.Bind(sendmsg_);
+    bpf_.LoadArgLow(0);
+    bpf_.JumpIfEqual(options_.boot_fd, allow_);
+    bpf_.Return(kNoSys);
+  }
+
+  void Ends() {
+    bpf_.Bind(no_sys_);
+    bpf_.Return(kNoSys);
+    bpf_.Bind(trap_);
+    bpf_.Return(SECCOMP_RET_TRAP);
+    bpf_.Bind(notify_);
+    bpf_.Return(SECCOMP_RET_USER_NOTIF);
+    bpf_.Bind(allow_);
+    bpf_.Return(SECCOMP_RET_ALLOW);
+  }
+
+  const StubFilterOptions options_;
+  BpfAssembler bpf_;
+  const Label trap_ = bpf_.NewLabel(), notify_ = bpf_.NewLabel(), allow_ = bpf_.NewLabel();
+  const Label no_sys_ = bpf_.NewLabel(), mmap_ = bpf_.NewLabel(), mremap_ = bpf_.NewLabel();
+  const Label mprotect_ = bpf_.NewLabel(), madvise_ = bpf_.NewLabel(), sendmsg_ = bpf_.NewLabel();
+  const Label arch_prctl_ = bpf_.NewLabel(), close_range_ = bpf_.NewLabel();
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<sock_filter>> BuildStubFilter(const StubFilterOptions& options) {
+  return Writer(options).Write();
+}
+
+}  // namespace cloister::filter

@@ -1,0 +1,75 @@
+// New threads and processes, made by a stopped guest thread.
+
+#include <asm/unistd.h>
+
+#include "platform/stub/internal.h"
+
+namespace cloister::stub {
+namespace {
+
+constexpr int kProtReadWrite = 3;
+constexpr int kMapSharedFixed = 0x11;
+constexpr uint64_t kFrameHead = 8;  // the return address below the ucontext
+
+long HostClone(const Clone& clone, uint64_t stack, uint64_t slot) {
+  return stub_call(__NR_clone, clone.flags, stack, 0, ContextAddress(slot) + kAliveOffset, clone.tls,
+                   clone.token);
+}
+
+// Copies the parent's signal frame, with its FP state, to the same place of the child's stack.
+UContext* CopyFrame(UContext* uc, uint64_t slot, uint64_t child_slot) {
+  const uint64_t delta = (child_slot - slot) * kStackBytes;
+  const uint64_t begin = reinterpret_cast<uint64_t>(uc) - kFrameHead;
+  const uint64_t fp = reinterpret_cast<uint64_t>(uc->mc.fpstate);
+  const uint64_t end = fp + FpStateBytes(uc);
+  const uint64_t limit = StackAddress(slot) + kStackBytes;
+  if (fp < begin || end > limit || end < fp) return nullptr;
+  __builtin_memcpy(reinterpret_cast<void*>(begin + delta), reinterpret_cast<void*>(begin), end - begin);
+  auto* child = reinterpret_cast<UContext*>(reinterpret_cast<uint64_t>(uc) + delta);
+  child->mc.fpstate = reinterpret_cast<decltype(child->mc.fpstate)>(fp + delta);
+  child->stack.sp = StackAddress(child_slot);
+  child->stack.size = kStackBytes;
+  return child;
+}
+
+long CloneShared(const Clone& clone, UContext* uc, uint64_t slot) {
+  if (clone.child_slot >= kSlots) Die();
+  UContext* child = CopyFrame(uc, slot, clone.child_slot);
+  if (child == nullptr) Die();
+  LoadRegisters(child, &clone.child_regs);
+  auto* launch = reinterpret_cast<uint64_t*>(LaunchAddress(clone.child_slot));
+  launch[0] = reinterpret_cast<uint64_t>(&stub_thread_entry);
+  launch[1] = reinterpret_cast<uint64_t>(child);
+  launch[2] = clone.token;
+  return HostClone(clone, reinterpret_cast<uint64_t>(launch), clone.child_slot);
+}
+
+// In the forked child, on its own copy of the stack: the context region still is the parent's.
+void StartFork(const Clone& clone, UContext* uc) {
+  if (Ring(Event::kHello, clone.token) != 0) Die();
+  const long at = stub_call(__NR_mmap, kContextBase, kContextRegionBytes, kProtReadWrite, kMapSharedFixed,
+                            kArenaFd, clone.arena_offset);
+  if (at != static_cast<long>(kContextBase)) Die();
+  // What the sentry had lent to other threads of the parent is not for this process.
+  stub_call(__NR_close_range, kFirstInjectedFd, ~0u, 0);
+  LoadRegisters(uc, &clone.child_regs);
+}
+
+}  // namespace
+
+extern "C" [[noreturn]] void stub_thread_start(UContext* uc, uint64_t token) {
+  if (Ring(Event::kHello, token) != 0) Die();
+  stub_return_to(uc);
+}
+
+long RunClone(Context* context, UContext* uc, uint64_t slot, bool* stop) {
+  const Clone clone = context->clone;
+  if (clone.sort == CloneSort::kSharedMemory) return CloneShared(clone, uc, slot);
+  const long result = HostClone(clone, 0, slot);
+  if (result != 0) return result;
+  StartFork(clone, uc);
+  *stop = clone.child_stops != 0;
+  return 0;
+}
+
+}  // namespace cloister::stub

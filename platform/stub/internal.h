@@ -1,0 +1,74 @@
+#ifndef CLOISTER_PLATFORM_STUB_INTERNAL_H_
+#define CLOISTER_PLATFORM_STUB_INTERNAL_H_
+
+#include <asm/sigcontext.h>
+
+#include <cstdint>
+
+#include "platform/stub/context.h"
+
+// Inside the stub image only: freestanding, no libc, no writable data, general registers only.
+
+namespace cloister::stub {
+
+// The kernel's struct ucontext and siginfo as they lie in a signal frame (arch/x86, asm/ucontext.h).
+struct SignalStack {
+  uint64_t sp;
+  int32_t flags;
+  int32_t pad;
+  uint64_t size;
+};
+struct UContext {
+  uint64_t flags;
+  UContext* link;
+  SignalStack stack;
+  sigcontext mc;
+  uint64_t sigmask;
+};
+struct SigInfo {
+  int32_t signo;
+  int32_t error;
+  int32_t code;
+  int32_t pad;
+  uint64_t addr;       // si_addr, or si_call_addr
+  int32_t syscall_nr;  // SIGSYS
+  uint32_t arch;
+};
+static_assert(offsetof(SigInfo, addr) == 16 && offsetof(SigInfo, arch) == 28);
+
+#pragma GCC visibility push(hidden)  // no global offset table in the image
+extern "C" {
+long stub_call(uint64_t nr, uint64_t a0 = 0, uint64_t a1 = 0, uint64_t a2 = 0, uint64_t a3 = 0,
+               uint64_t a4 = 0, uint64_t a5 = 0);
+void stub_restore();
+[[noreturn]] void stub_return_to(UContext* uc);
+void stub_thread_entry();
+uint64_t stub_copy(void* dst, const void* src, uint64_t n);
+long stub_cmpxchg(uint64_t addr, uint32_t expected, uint32_t desired);
+void stub_trap_once();
+extern const char stub_copy_at[], stub_copy_fix[], stub_cmpxchg_at[], stub_cmpxchg_fix[];
+void stub_handler(int signo, SigInfo* info, UContext* uc);
+}
+#pragma GCC visibility pop
+
+// Bytes of the frame's FP state, the trailing magic included; 512 where there is no XSAVE.
+uint64_t FpStateBytes(const UContext* uc);
+
+// Copies registers between a context page and a signal frame.
+void SaveRegisters(const UContext* uc, user_regs_struct* regs);
+void LoadRegisters(UContext* uc, const user_regs_struct* regs);
+
+// Runs the operations of the context page. Returns the result of the last one that ran; run says
+// how many did. Negative errnos end the list.
+long RunOps(Context* context, UContext* uc, uint64_t* run);
+
+// Carries out context->clone. Returns the child's id or a negative errno; in a forked child sets
+// *stop to whether it must report, and returns 0.
+long RunClone(Context* context, UContext* uc, uint64_t slot, bool* stop);
+
+long Ring(Event event, uint64_t token);
+[[noreturn]] void Die();
+
+}  // namespace cloister::stub
+
+#endif  // CLOISTER_PLATFORM_STUB_INTERNAL_H_

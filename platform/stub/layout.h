@@ -1,0 +1,55 @@
+#ifndef CLOISTER_PLATFORM_STUB_LAYOUT_H_
+#define CLOISTER_PLATFORM_STUB_LAYOUT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+// Where things lie in every stub process, and the descriptors it holds. Shared by the freestanding
+// image, its linker script (which repeats kImageBase and kGate) and the sentry.
+
+namespace cloister::stub {
+
+// All that is not the guest's lies in [kImageBase, kReservedEnd): the image, the regions below,
+// and what the host placed near its stack (the vDSO).
+inline constexpr uint64_t kImageBase = 0x7fff00000000;
+inline constexpr uint64_t kReservedEnd = 0x7ffffffff000;
+
+// The gate: `syscall; ret`, the only place from which the filter lets a stub call the host.
+inline constexpr uint64_t kGate = kImageBase + 0x1000;
+inline constexpr uint64_t kGateReturn = kGate + 2;  // what the host sees as the instruction pointer
+
+// One slot for each thread of the address space.
+inline constexpr uint64_t kSlots = 4096;
+
+// The context region: shared with the sentry alone. Slot i has one page of control (struct Context)
+// and one page that is kept for an inline window of argument bytes.
+inline constexpr uint64_t kContextBase = 0x7fff10000000;
+inline constexpr uint64_t kContextBytes = 8192;
+inline constexpr uint64_t kContextRegionBytes = kSlots * kContextBytes;
+
+// Signal stacks: private memory. Slot i is found from the stack pointer.
+inline constexpr uint64_t kStackBase = 0x7fff20000000;
+inline constexpr uint64_t kStackBytes = 32768;
+inline constexpr uint64_t kStackRegionBytes = kSlots * kStackBytes;
+// Where in its stack a new thread starts, below the copy of its parent's signal frame.
+inline constexpr uint64_t kLaunchOffset = 12288;
+
+constexpr uint64_t ContextAddress(uint64_t slot) { return kContextBase + slot * kContextBytes; }
+constexpr uint64_t StackAddress(uint64_t slot) { return kStackBase + slot * kStackBytes; }
+constexpr uint64_t LaunchAddress(uint64_t slot) { return StackAddress(slot) + kLaunchOffset; }
+
+inline constexpr int kBootFd = 3;            // a socket; closed when the zygote has booted
+inline constexpr int kArenaFd = 4;           // the memfd of all context regions
+inline constexpr int kImageFd = 5;           // the image itself; close-on-exec
+inline constexpr int kFirstInjectedFd = 10;  // + slot: a file that the sentry lends for one mmap
+inline constexpr int kFdLimit = kFirstInjectedFd + static_cast<int>(kSlots) + 1;
+
+// The doorbell: a number that no kernel has a call for; the filter sends it to the sentry.
+inline constexpr uint64_t kDoorbellNr = 4000;
+
+// The one host signal that interrupts a guest thread.
+inline constexpr int kInterruptSignal = 23;  // SIGURG
+
+}  // namespace cloister::stub
+
+#endif  // CLOISTER_PLATFORM_STUB_LAYOUT_H_

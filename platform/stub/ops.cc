@@ -1,0 +1,94 @@
+// Operations that a stopped guest thread carries out on its own process for the sentry.
+
+#include <asm/unistd.h>
+
+#include "platform/stub/internal.h"
+
+namespace cloister::stub {
+namespace {
+
+constexpr long kEFault = 14;
+constexpr long kEInval = 22;
+constexpr uint64_t kLegacyBytes = 512;   // struct _fpstate_64 of FXSAVE
+constexpr uint64_t kHeaderBytes = 64;    // struct _header
+constexpr uint64_t kSwReserved = 464;    // offset of struct _fpx_sw_bytes
+constexpr uint64_t kLegacyFeatures = 3;  // x87 and SSE
+
+_fpx_sw_bytes* SwBytes(uint8_t* fp) { return reinterpret_cast<_fpx_sw_bytes*>(fp + kSwReserved); }
+
+uint8_t* FpState(const UContext* uc) { return reinterpret_cast<uint8_t*>(uc->mc.fpstate); }
+
+long StoreFpState(const UContext* uc, uint64_t addr) {
+  uint8_t* fp = FpState(uc);
+  if (fp == nullptr) return -kEInval;
+  const uint64_t bytes = FpStateBytes(uc);
+  const bool whole = stub_copy(reinterpret_cast<void*>(addr), fp, bytes) == 0;
+  return whole ? static_cast<long>(bytes) : -kEFault;
+}
+
+// True if the area at addr is a whole XSAVE area of our own size, as Linux' check_xstate_in_sigframe.
+bool IsWholeXsave(uint64_t addr, const _fpx_sw_bytes& guest, uint64_t bytes) {
+  if (guest.magic1 != FP_XSTATE_MAGIC1 || guest.extended_size != bytes) return false;
+  uint32_t magic2 = 0;
+  const auto* at = reinterpret_cast<const void*>(addr + bytes - FP_XSTATE_MAGIC2_SIZE);
+  return stub_copy(&magic2, at, sizeof magic2) == 0 && magic2 == FP_XSTATE_MAGIC2;
+}
+
+// The frame's own size and magic fields stay; what the guest put there only says how much is taken.
+long LoadFpState(UContext* uc, uint64_t addr) {
+  uint8_t* fp = FpState(uc);
+  if (fp == nullptr) return -kEInval;
+  const uint64_t bytes = FpStateBytes(uc);
+  const _fpx_sw_bytes own = *SwBytes(fp);
+  const bool copied = stub_copy(fp, reinterpret_cast<const void*>(addr), kLegacyBytes) == 0;
+  const _fpx_sw_bytes guest = *SwBytes(fp);
+  *SwBytes(fp) = own;
+  if (!copied) return -kEFault;
+  if (bytes <= kLegacyBytes) return 0;
+  if (IsWholeXsave(addr, guest, bytes)) {
+    const uint64_t rest = bytes - kLegacyBytes - FP_XSTATE_MAGIC2_SIZE;
+    const auto* from = reinterpret_cast<const void*>(addr + kLegacyBytes);
+    return stub_copy(fp + kLegacyBytes, from, rest) == 0 ? 0 : -kEFault;
+  }
+  auto* header = reinterpret_cast<uint64_t*>(fp + kLegacyBytes);
+  for (uint64_t i = 0; i < kHeaderBytes / sizeof *header; ++i) header[i] = 0;
+  header[0] = kLegacyFeatures;
+  return 0;
+}
+
+long RunOp(UContext* uc, const Op& op) {
+  switch (op.kind) {
+    case OpKind::kCall:
+      return stub_call(op.nr, op.args[0], op.args[1], op.args[2], op.args[3], op.args[4], op.args[5]);
+    case OpKind::kStoreFpState:
+      return StoreFpState(uc, op.args[0]);
+    case OpKind::kLoadFpState:
+      return LoadFpState(uc, op.args[0]);
+    case OpKind::kCompareExchange:
+      return stub_cmpxchg(op.args[0], static_cast<uint32_t>(op.args[1]), static_cast<uint32_t>(op.args[2]));
+  }
+  return -kEInval;
+}
+
+}  // namespace
+
+uint64_t FpStateBytes(const UContext* uc) {
+  uint8_t* fp = FpState(uc);
+  if (fp == nullptr) return 0;
+  const _fpx_sw_bytes* sw = SwBytes(fp);
+  if (sw->magic1 != FP_XSTATE_MAGIC1) return kLegacyBytes;
+  return sw->extended_size;
+}
+
+long RunOps(Context* context, UContext* uc, uint64_t* run) {
+  const uint64_t count = context->op_count < kMaxOps ? context->op_count : kMaxOps;
+  long result = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    result = RunOp(uc, context->ops[i]);
+    *run = i + 1;
+    if (result < 0 && result >= -4095) break;
+  }
+  return result;
+}
+
+}  // namespace cloister::stub
