@@ -1,0 +1,49 @@
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "base/error/status.h"
+#include "runsc/cmd/filter_tables.h"
+#include "runsc/cmd/verb.h"
+#include "runsc/container/container.h"
+
+namespace cloister::cmd {
+namespace {
+
+absl::StatusOr<int> PrintUnimplemented(container::Container& container) {
+  const control::DebugReply reply = TRY_STATUS(container.Debug(control::DebugRequest::UNIMPLEMENTED));
+  for (const control::SyscallCount& call : reply.syscalls()) {
+    printf("%4u %-24s %llu\n", call.number(), call.name().c_str(),
+           static_cast<unsigned long long>(call.count()));
+  }
+  return 0;
+}
+
+absl::StatusOr<int> PrintTasks(container::Container& container) {
+  const control::DebugReply reply = TRY_STATUS(container.Debug(control::DebugRequest::TASKS));
+  fputs(reply.text().c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+
+absl::StatusOr<int> RunDebug(const Globals& globals, const Args& args) {
+  Flags flags("runsc debug", "filters | unimplemented ID | tasks ID",
+              "filters: the host system calls that sentry, gofer and stubs may make, and why.\n"
+              "unimplemented: system calls that a container made and that are missing, or there in part.\n"
+              "tasks: every task of a container and what it waits on.");
+  RETURN_IF_ERROR(flags.Parse(args));
+  RETURN_IF_ERROR(CheckCount(flags, "debug", 1, 2));
+  const Args& words = flags.positionals();
+  if (words[0] == "filters") {
+    fputs(FormatFilters().c_str(), stdout);
+    return 0;
+  }
+  if (words[0] != "unimplemented" && words[0] != "tasks") {
+    return absl::InvalidArgumentError(absl::StrCat("debug: unknown \"", words[0], "\""));
+  }
+  RETURN_IF_ERROR(CheckCount(flags, "debug", 2, 2));
+  container::Container container = TRY_STATUS(container::Container::Open(globals.runtime.root, words[1]));
+  return words[0] == "tasks" ? PrintTasks(container) : PrintUnimplemented(container);
+}
+
+}  // namespace cloister::cmd

@@ -1,0 +1,104 @@
+#include "runsc/container/exec.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/error/status.h"
+#include "base/log/log.h"
+#include "runsc/container/terminal.h"
+#include "runsc/sandbox/monitor.h"
+#include "runsc/sandbox/network.h"
+#include "runsc/sandbox/process.h"
+#include "runsc/spec/to_control.h"
+
+namespace cloister::container {
+namespace {
+
+constexpr absl::Duration kKillPatience = absl::Seconds(10);
+
+absl::Status CheckStatus(const Container& container, bool ignore_paused) {
+  switch (container.Status()) {
+    case spec::Status::kStopped:
+      return absl::FailedPreconditionError("cannot exec in a stopped container");
+    case spec::Status::kPaused:
+      if (ignore_paused) return absl::OkStatus();
+      return absl::FailedPreconditionError(
+          "cannot exec in a paused container (use --ignore-paused to override)");
+    case spec::Status::kCreating:
+      return absl::FailedPreconditionError("container is still being created");
+    case spec::Status::kCreated:
+    case spec::Status::kRunning:
+      return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
+// In the network namespace of the container's own monitor, where engines look for it.
+absl::StatusOr<sandbox::MonitorProcess> StartMonitorBeside(const Container& container, int tty) {
+  sandbox::NetworkPlan plan{.kind = sandbox::NetworkKind::kJoined,
+                            .path = absl::StrCat("/proc/", container.state().monitor.pid, "/ns/net")};
+  const absl::StatusOr<sandbox::NetworkScope> scope = sandbox::NetworkScope::Enter(plan);
+  if (!scope.ok()) LOG(kDebug, "exec: %s", FirstLine(scope.status()));
+  return sandbox::StartMonitor(tty);
+}
+
+absl::StatusOr<int32_t> Request(const Container& container, const ExecOptions& options, const Stdio& stdio,
+                                int monitor) {
+  control::Request request;
+  control::ExecRequest* exec = request.mutable_exec();
+  exec->set_container(container.state().id);
+  *exec->mutable_process() = spec::ToControl(options.process);
+  exec->set_preserved_fds(static_cast<uint32_t>(stdio.preserved.size()));
+  std::vector<int> fds = {monitor};
+  fds.insert(fds.end(), stdio.fds.begin(), stdio.fds.end());
+  fds.insert(fds.end(), stdio.preserved.begin(), stdio.preserved.end());
+  const absl::StatusOr<control::Reply> reply = container.Call(request, fds);
+  if (reply.ok()) return reply->exec().pid();
+  return absl::Status(reply.status().code(),
+                      absl::StrCat("unable to start container process: ", reply.status().message()));
+}
+
+// What is left to do when the process runs.
+absl::Status Announce(Container& container, const ExecOptions& options, const Stdio& stdio, int32_t guest_pid,
+                      sandbox::MonitorProcess& monitor) {
+  const absl::StatusOr<spec::ProcessId> id = sandbox::IdentifyProcess(monitor.pid);
+  // One that has ended already needs no entry.
+  if (id.ok()) RETURN_IF_ERROR(container.AddExec({*id, guest_pid}));
+  if (!options.console_socket.empty())
+    RETURN_IF_ERROR(sandbox::SendConsole(options.console_socket, *stdio.pty));
+  if (!options.pid_file.empty()) {
+    RETURN_IF_ERROR(WriteFileAtomically(options.pid_file, absl::StrCat(monitor.pid), 0644));
+  }
+  return sandbox::ConfirmMonitor(monitor);
+}
+
+absl::StatusOr<ExecdProcess> Run(Container& container, const ExecOptions& options) {
+  RETURN_IF_ERROR(CheckStatus(container, options.ignore_paused));
+  Stdio stdio =
+      TRY_STATUS(MakeStdio(options.process, options.console_socket, options.attached, options.preserve_fds));
+  sandbox::MonitorProcess monitor =
+      TRY_STATUS(StartMonitorBeside(container, stdio.pty.has_value() ? stdio.fds[0] : -1));
+  const absl::StatusOr<int32_t> pid = Request(container, options, stdio, monitor.sentry_end.get());
+  monitor.sentry_end.reset();
+  if (stdio.pty.has_value()) stdio.pty->slave.reset();
+  absl::Status status = pid.status();
+  if (status.ok()) status = Announce(container, options, stdio, *pid, monitor);
+  if (!status.ok()) {
+    // Its end kills the process in the container, if there is one.
+    monitor.confirm.reset();
+    const absl::StatusOr<spec::ProcessId> id = sandbox::IdentifyProcess(monitor.pid);
+    sandbox::KillAndWait(id.value_or(spec::ProcessId{.pid = monitor.pid}), kKillPatience).IgnoreError();
+    return status;
+  }
+  ExecdProcess started{.monitor = monitor.pid};
+  if (stdio.pty.has_value() && options.console_socket.empty()) started.master = std::move(stdio.pty->master);
+  return started;
+}
+
+}  // namespace
+
+absl::StatusOr<ExecdProcess> Exec(Container& container, const ExecOptions& options) {
+  absl::StatusOr<ExecdProcess> started = Run(container, options);
+  if (started.ok()) return started;
+  return absl::Status(started.status().code(), absl::StrCat("exec failed: ", started.status().message()));
+}
+
+}  // namespace cloister::container
