@@ -51,7 +51,8 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   dup2(output, STDERR_FILENO);
   close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
   if (chdir(bundle.c_str()) == 0) {
-    std::vector<char*> argv = Pointers(hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args);
+    const std::vector<std::string> just_the_path = {hook.path};
+    const std::vector<char*> argv = Pointers(hook.args.empty() ? just_the_path : hook.args);
     if (hook.env.has_value()) {
       execve(hook.path.c_str(), argv.data(), Pointers(*hook.env).data());
     } else {
