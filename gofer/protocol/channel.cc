@@ -19,7 +19,8 @@ constexpr size_t kKeepBuffer = 64 << 10;
 
 }  // namespace
 
-Channel::Channel(UniqueFd socket, size_t max_receive) : socket_(std::move(socket)), max_receive_(max_receive) {
+Channel::Channel(UniqueFd socket, size_t max_receive)
+    : socket_(std::move(socket)), max_receive_(max_receive) {
   Reserve(kSmallBuffer);
 }
 
