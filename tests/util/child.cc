@@ -49,10 +49,10 @@ void BecomeUser(uid_t uid, gid_t gid) {
   CHILD_CHECK(setresuid(uid, uid, uid) == 0);
 }
 
-bool YieldUntil(bool (*done)(void*), void* argument) {
+bool YieldUntil(const std::function<bool()>& done) {
   timespec start, now;
   clock_gettime(CLOCK_MONOTONIC, &start);
-  while (!done(argument)) {
+  while (!done()) {
     sched_yield();
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (now.tv_sec - start.tv_sec > 10) return false;

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,13 +54,8 @@ int InChild(Body&& body) {
 // The same for a body that has dropped to this uid and gid, without supplementary groups and capabilities.
 void BecomeUser(uid_t uid, gid_t gid);
 
-// Gives a blocked peer the processor until `done()` holds; false after ten seconds.
-bool YieldUntil(bool (*done)(void*), void* argument);
-template <typename Done>
-bool YieldUntil(Done&& done) {
-  return YieldUntil(
-      [](void* f) { return static_cast<bool>((*static_cast<std::remove_reference_t<Done>*>(f))()); }, &done);
-}
+// Gives up the processor until `done()` holds; false after ten seconds.
+bool YieldUntil(const std::function<bool()>& done);
 
 // State letter of /proc/<pid>/stat: R, S, T, Z…; 0 where there is no such process.
 char ProcessState(pid_t pid);
