@@ -27,7 +27,8 @@ std::vector<Table>& Tables() {
 
 void AddFilterRule(std::string_view process, std::string_view name, std::string_view reason) {
   std::vector<Table>& tables = Tables();
-  auto table = std::find_if(tables.begin(), tables.end(), [&](const Table& t) { return t.process == process; });
+  auto table =
+      std::find_if(tables.begin(), tables.end(), [&](const Table& t) { return t.process == process; });
   if (table == tables.end()) table = tables.insert(tables.end(), Table{std::string(process), {}});
   table->rules.push_back({std::string(name), std::string(reason)});
 }

@@ -108,11 +108,11 @@ absl::Status Flags::Parse(const std::vector<std::string>& args) {
   }
   std::reverse(options.begin(), options.end());  // CLI11 takes them from the back
   // CLI11 reports by exceptions; they end here.
-  try {
+  try {  // NOLINT(exception)
     app.parse(options);
-  } catch (const CLI::CallForHelp&) {
+  } catch (const CLI::CallForHelp&) {  // NOLINT(exception): the library has no other way
     return absl::CancelledError(app.help());
-  } catch (const CLI::ParseError& error) {
+  } catch (const CLI::ParseError& error) {  // NOLINT(exception)
     return absl::InvalidArgumentError(error.what());
   }
   return absl::OkStatus();

@@ -178,17 +178,19 @@ absl::Status Creation::StartProcesses() {
   sentry.network = TRY_STATUS(PlanNetwork());
   gofer_ = TRY_STATUS(sandbox::StartGofer(attach_, runtime_.debug_log, runtime_.debug_level));
   attach_.clear();
-  {
-    const sandbox::NetworkScope scope = TRY_STATUS(sandbox::NetworkScope::Enter(sentry.network));
-    monitor_ = TRY_STATUS(sandbox::StartMonitor(stdio_.pty.has_value() ? stdio_.fds[0] : -1));
+  const sandbox::NetworkPlan network = sentry.network;
+  RETURN_IF_ERROR(sandbox::RunInNetwork(network, [&](uint64_t clone_flags) -> absl::Status {
+    monitor_ = TRY_STATUS(sandbox::StartMonitor(stdio_.pty.has_value() ? stdio_.fds[0] : -1, clone_flags));
     sentry.gofer_channel = gofer_.channel.get();
     sentry.control_socket = control_socket_.get();
     sentry.log = runtime_.debug_log;
     sentry.monitor = monitor_.sentry_end.get();
     sentry.stdio = stdio_.fds;
     sentry.preserved = stdio_.preserved;
+    sentry.clone_flags = clone_flags;
     sentry_ = TRY_STATUS(sandbox::StartSentry(sentry));
-  }
+    return absl::OkStatus();
+  }));
   gofer_.channel.reset();
   monitor_.sentry_end.reset();
   control_socket_.reset();

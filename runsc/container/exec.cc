@@ -35,9 +35,17 @@ absl::Status CheckStatus(const Container& container, bool ignore_paused) {
 absl::StatusOr<sandbox::MonitorProcess> StartMonitorBeside(const Container& container, int tty) {
   sandbox::NetworkPlan plan{.kind = sandbox::NetworkKind::kJoined,
                             .path = absl::StrCat("/proc/", container.state().monitor.pid, "/ns/net")};
-  const absl::StatusOr<sandbox::NetworkScope> scope = sandbox::NetworkScope::Enter(plan);
-  if (!scope.ok()) LOG(kDebug, "exec: %s", FirstLine(scope.status()));
-  return sandbox::StartMonitor(tty);
+  sandbox::MonitorProcess monitor;
+  const auto start = [&](uint64_t clone_flags) -> absl::Status {
+    monitor = TRY_STATUS(sandbox::StartMonitor(tty, clone_flags));
+    return absl::OkStatus();
+  };
+  const absl::Status beside = sandbox::RunInNetwork(plan, start);
+  if (beside.ok()) return monitor;
+  // A caller that may not join it does without.
+  LOG(kDebug, "exec: %s", FirstLine(beside));
+  RETURN_IF_ERROR(start(0));
+  return monitor;
 }
 
 absl::StatusOr<int32_t> Request(const Container& container, const ExecOptions& options, const Stdio& stdio,

@@ -90,7 +90,7 @@ void LockDown() {
 
 }  // namespace
 
-absl::StatusOr<MonitorProcess> StartMonitor(int tty) {
+absl::StatusOr<MonitorProcess> StartMonitor(int tty, uint64_t clone_flags) {
   int sockets[2], pipe_ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) return HostErrorNow("socketpair");
   UniqueFd sentry_end(sockets[0]), monitor_end(sockets[1]);
@@ -98,6 +98,7 @@ absl::StatusOr<MonitorProcess> StartMonitor(int tty) {
   UniqueFd confirm_read(pipe_ends[0]), confirm_write(pipe_ends[1]);
   SpawnOptions spawn;
   spawn.argv = {"runsc-monitor"};
+  spawn.clone_flags = clone_flags;
   spawn.fds = {{monitor_end.get(), kSocketFd}, {confirm_read.get(), kConfirmFd}};
   if (tty >= 0) spawn.fds.push_back({tty, kTtyFd});
   spawn.in_child = [tty] {

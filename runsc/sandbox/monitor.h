@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+
 #include "absl/status/statusor.h"
 #include "base/host/unique_fd.h"
 
@@ -27,8 +29,8 @@ struct MonitorProcess {
 };
 
 // tty is the slave side of a pty, or -1. Call it in the network namespace that engines are to find
-// at /proc/PID/ns/net.
-absl::StatusOr<MonitorProcess> StartMonitor(int tty);
+// at /proc/PID/ns/net, with the clone flags that RunInNetwork gives.
+absl::StatusOr<MonitorProcess> StartMonitor(int tty, uint64_t clone_flags);
 
 absl::Status ConfirmMonitor(MonitorProcess& monitor);
 

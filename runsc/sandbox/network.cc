@@ -3,17 +3,21 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
+#include <cerrno>
 #include <cstring>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "base/error/status.h"
+#include "base/host/unique_fd.h"
 #include "base/log/log.h"
 
 namespace cloister::sandbox {
@@ -40,6 +44,35 @@ void WriteSysctl(const std::string& name, const std::string& value) {
   }
 }
 
+constexpr size_t kHelperStackBytes = 256 << 10;
+
+absl::Status EnterNetwork(const NetworkPlan& plan) {
+  if (plan.kind == NetworkKind::kNew) {
+    if (unshare(CLONE_NEWNET) != 0) return HostErrorNow("unshare network namespace");
+    return SetUpNewNetwork(plan.sysctl);
+  }
+  const UniqueFd target(open(plan.path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!target.ok()) return HostErrorNow(absl::StrCat("linux.namespaces: open ", plan.path));
+  if (setns(target.get(), CLONE_NEWNET) != 0) {
+    return HostErrorNow(absl::StrCat("linux.namespaces: cannot join ", plan.path));
+  }
+  return absl::OkStatus();
+}
+
+// What the helper process does, in memory that it shares with the waiting caller.
+struct Visit {
+  const NetworkPlan& plan;
+  const std::function<absl::Status(uint64_t)>& body;
+  absl::Status status;
+};
+
+int RunVisit(void* argument) {
+  Visit& visit = *static_cast<Visit*>(argument);
+  visit.status = EnterNetwork(visit.plan);
+  if (visit.status.ok()) visit.status = visit.body(CLONE_PARENT);
+  _exit(0);
+}
+
 }  // namespace
 
 absl::Status SetUpNewNetwork(const std::map<std::string, std::string>& sysctl) {
@@ -52,26 +85,23 @@ absl::Status SetUpNewNetwork(const std::map<std::string, std::string>& sysctl) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<NetworkScope> NetworkScope::Enter(const NetworkPlan& plan) {
-  if (plan.kind != NetworkKind::kJoined && plan.kind != NetworkKind::kNew) return NetworkScope(UniqueFd());
-  UniqueFd before(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-  if (!before.ok()) return HostErrorNow("open /proc/self/ns/net");
-  if (plan.kind == NetworkKind::kJoined) {
-    const UniqueFd target(open(plan.path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!target.ok()) return HostErrorNow(absl::StrCat("linux.namespaces: open ", plan.path));
-    if (setns(target.get(), CLONE_NEWNET) != 0) {
-      return HostErrorNow(absl::StrCat("linux.namespaces: cannot join ", plan.path));
+absl::Status RunInNetwork(const NetworkPlan& plan,
+                          const std::function<absl::Status(uint64_t clone_flags)>& body) {
+  if (plan.kind != NetworkKind::kJoined && plan.kind != NetworkKind::kNew) return body(0);
+  Visit visit{plan, body, absl::InternalError("the helper process died")};
+  void* stack = mmap(nullptr, kHelperStackBytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) return HostErrorNow("mmap");
+  const pid_t helper = clone(RunVisit, static_cast<char*>(stack) + kHelperStackBytes,
+                             CLONE_VM | CLONE_FILES | CLONE_VFORK | SIGCHLD, &visit);
+  if (helper < 0) {
+    visit.status = HostErrorNow("clone");
+  } else {
+    while (waitpid(helper, nullptr, 0) < 0 && errno == EINTR) {
     }
-    return NetworkScope(std::move(before));
   }
-  if (unshare(CLONE_NEWNET) != 0) return HostErrorNow("unshare network namespace");
-  NetworkScope scope(std::move(before));
-  RETURN_IF_ERROR(SetUpNewNetwork(plan.sysctl));
-  return scope;
-}
-
-NetworkScope::~NetworkScope() {
-  if (before_.ok() && setns(before_.get(), CLONE_NEWNET) != 0) abort();
+  munmap(stack, kHelperStackBytes);
+  return visit.status;
 }
 
 }  // namespace cloister::sandbox

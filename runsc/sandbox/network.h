@@ -1,11 +1,12 @@
 #ifndef CLOISTER_RUNSC_SANDBOX_NETWORK_H_
 #define CLOISTER_RUNSC_SANDBOX_NETWORK_H_
 
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
-#include "absl/status/statusor.h"
-#include "base/host/unique_fd.h"
+#include "absl/status/status.h"
 
 namespace cloister::sandbox {
 
@@ -27,19 +28,13 @@ struct NetworkPlan {
 // network namespace of the calling thread; then the given net.… settings.
 absl::Status SetUpNewNetwork(const std::map<std::string, std::string>& sysctl);
 
-// Puts the calling thread into the planned network namespace for the life of this object. Nothing
-// happens for kCallers and kPrivate. One at a time.
-class NetworkScope {
- public:
-  static absl::StatusOr<NetworkScope> Enter(const NetworkPlan& plan);
-  NetworkScope(NetworkScope&&) = default;
-  // Goes back; ends the process if it cannot, as nothing may go on in the wrong namespace.
-  ~NetworkScope();
-
- private:
-  explicit NetworkScope(UniqueFd before) : before_(std::move(before)) {}
-  UniqueFd before_;  // invalid: nothing to undo
-};
+// Runs body in the planned network namespace; what it returns is returned. For kCallers and kPrivate
+// that is a plain call. Otherwise body runs in a helper process that shares memory and descriptors
+// with the caller, which waits: nobody has to come back out of the namespace, which needs a privilege
+// over the old one that a rootless caller lacks. Processes that body makes with the clone flags that
+// it is given are children of the caller nevertheless.
+absl::Status RunInNetwork(const NetworkPlan& plan,
+                          const std::function<absl::Status(uint64_t clone_flags)>& body);
 
 }  // namespace cloister::sandbox
 

@@ -41,7 +41,7 @@ struct PlacedFd {
 struct SpawnOptions {
   std::vector<std::string> argv;
   std::vector<PlacedFd> fds;  // 0, 1 and 2 are /dev/null where not listed; everything else is closed
-  uint64_t clone_flags = 0;   // CLONE_NEW…
+  uint64_t clone_flags = 0;   // CLONE_NEW…, CLONE_PARENT
   // Runs in the parent between clone and the child's first step, with the child's pid.
   std::function<absl::Status(pid_t)> in_parent;
   // Runs in the child when descriptors are in place, before exec. An error ends the child; its text

@@ -87,7 +87,7 @@ absl::StatusOr<SentryProcess> StartSentry(const SentryOptions& options) {
   SpawnOptions spawn;
   spawn.argv = {"runsc-sentry"};
   spawn.fds = PlanFds(options, config.get(), ready_write.get());
-  spawn.clone_flags = kNamespaces;
+  spawn.clone_flags = kNamespaces | options.clone_flags;
   if (options.network.kind == NetworkKind::kPrivate) spawn.clone_flags |= CLONE_NEWNET;
   spawn.in_parent = WriteIdMaps;
   spawn.in_child = [&] { return PrepareSentry(options.network, options.log >= 0); };

@@ -24,6 +24,7 @@ struct SentryOptions {
   int monitor = -1;
   std::vector<int> stdio;      // three, or one with a terminal
   std::vector<int> preserved;  // the guest's 3 and up
+  uint64_t clone_flags = 0;    // RunInNetwork's
 };
 
 struct SentryProcess {
