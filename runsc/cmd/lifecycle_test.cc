@@ -335,6 +335,21 @@ TEST_F(LifecycleTest, HooksRunInOrder) {
   EXPECT_EQ(spec::ReadTextFile(Path("hooks")).value_or(""), "prestart\ncreateRuntime\npoststart\npoststop\n");
 }
 
+TEST_F(LifecycleTest, AKilledCreateLeavesNoProcess) {
+  WriteConfig({"sleep"}, false,
+              absl::StrCat(R"(,"hooks":{"prestart":[{"path":"/bin/sh","args":["sh","-c","echo x > )",
+                           Path("began"), R"(; exec sleep 0.3"]}]})"));
+  Running create = Begin({"create", "-b", Path("bundle"), "c"});
+  while (access(Path("began").c_str(), F_OK) != 0) {
+  }
+  EXPECT_THAT(Runsc({"state", "c"}).out, HasSubstr(R"("status": "creating")"));
+  kill(create.pid, SIGKILL);
+  // runsc, hook, monitor, sentry and gofer, in whatever order.
+  for (int left = 5; left > 0; --left) EXPECT_GT(waitpid(-1, nullptr, 0), 0);
+  EXPECT_THAT(Runsc({"state", "c"}).out, HasSubstr(R"("status": "stopped")"));
+  EXPECT_EQ(Runsc({"delete", "--force", "c"}).exit_status, 0);
+}
+
 TEST_F(LifecycleTest, AHookFindsTheNetworkOfThePid) {
   // The state on its standard input has the pid; its network namespace is not the caller's.
   const std::string script =

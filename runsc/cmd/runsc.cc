@@ -154,6 +154,7 @@ absl::Status CheckCount(const Flags& flags, std::string_view verb, int at_least,
 int RunscMain(int argc, char** argv) {
   EnsureStdio();
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGCHLD, SIG_DFL);  // a caller that ignores it would take our children's wait status
   umask(0022);
   RawGlobals raw;
   Flags flags("runsc", "[options] COMMAND …", "Cloister's OCI runtime");

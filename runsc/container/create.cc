@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -12,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/error/status.h"
+#include "base/log/log.h"
 #include "gofer/protocol/config.h"
 #include "runsc/container/directory.h"
 #include "runsc/container/hooks.h"
@@ -45,6 +48,7 @@ class Creation {
   absl::StatusOr<control::BootConfig> MakeBootConfig();
   absl::StatusOr<sandbox::NetworkPlan> PlanNetwork() const;
   absl::Status StartProcesses();
+  void AdjustOomScores() const;
   absl::Status RunCreateHooks();
   absl::Status Finish();
   void InitState();
@@ -199,6 +203,20 @@ absl::Status Creation::StartProcesses() {
   return Identify(sentry_.pid, &state_.sentry);
 }
 
+// Lowering it takes CAP_SYS_RESOURCE, which a nested runsc may lack: the guest sees the value it asked
+// for all the same.
+void Creation::AdjustOomScores() const {
+  const std::optional<int32_t> score = options_.spec.process->oom_score_adj;
+  if (!score.has_value()) return;
+  const std::string text = absl::StrCat(*score);
+  for (const pid_t pid : {sentry_.pid, monitor_.pid, gofer_.pid}) {
+    const UniqueFd file(open(absl::StrCat("/proc/", pid, "/oom_score_adj").c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file.ok() || write(file.get(), text.data(), text.size()) < 0) {
+      LOG(kWarning, "cannot set oom_score_adj of %d to %s: %s", pid, text, strerror(errno));
+    }
+  }
+}
+
 absl::Status Creation::RunCreateHooks() {
   const spec::Hooks& hooks = options_.spec.hooks;
   RETURN_IF_ERROR(RunHooks(hooks.prestart, "prestart", state_, spec::Status::kCreating));
@@ -230,6 +248,7 @@ absl::StatusOr<CreatedContainer> Creation::Run() {
   RETURN_IF_ERROR(directory_->SaveState(state_));
   control_socket_ = TRY_STATUS(sandbox::ListenForControl(directory_->path()));
   RETURN_IF_ERROR(StartProcesses());
+  AdjustOomScores();
   RETURN_IF_ERROR(directory_->SaveState(state_));
   if (stdio_.pty.has_value()) stdio_.pty->slave.reset();
   const absl::Status ready = sandbox::AwaitReady(sentry_, kStartPatience);

@@ -1,0 +1,25 @@
+#include <sys/prctl.h>
+
+#include <string_view>
+
+#include "gofer/server/gofer_main.h"
+#include "runsc/cmd/runsc.h"
+#include "runsc/sandbox/monitor.h"
+#include "sentry/boot/sentry_main.h"
+
+// One binary for all processes of a sandbox; which one it is, its name tells. runsc starts the
+// others by descriptor with exactly these names, so a path that merely ends so is a user's.
+int main(int argc, char** argv) {
+  const std::string_view name = argc > 0 ? argv[0] : "";
+  // Executed by descriptor, the kernel would show the descriptor's number in ps.
+  if (name == "runsc-sentry") {
+    prctl(PR_SET_NAME, "runsc-sentry");
+    return cloister::boot::SentryMain(argc, argv);
+  }
+  if (name == "runsc-gofer") {
+    prctl(PR_SET_NAME, "runsc-gofer");
+    return cloister::gofer::GoferMain(argc, argv);
+  }
+  if (name == "runsc-monitor") return cloister::sandbox::MonitorMain(argc, argv);
+  return cloister::cmd::RunscMain(argc, argv);
+}
