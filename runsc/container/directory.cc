@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/error/status.h"
+#include "runsc/sandbox/control_client.h"
 
 namespace cloister::container {
 namespace {
@@ -114,18 +115,14 @@ absl::Status Directory::SaveConfig(const std::string& text) const {
 }
 
 absl::Status Directory::Remove() const {
-  const UniqueFd directory(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  const UniqueFd directory(open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!directory.ok()) return errno == ENOENT ? absl::OkStatus() : HostErrorNow(absl::StrCat("open ", path_));
-  DIR* stream = fdopendir(fcntl(directory.get(), F_DUPFD_CLOEXEC, 3));
-  if (stream == nullptr) return HostErrorNow("fdopendir");
-  std::vector<std::string> names;
-  while (const dirent* entry = readdir(stream)) names.emplace_back(entry->d_name);
-  closedir(stream);
   // The lock's file goes last: whoever finds no state.json finds no container.
-  std::stable_partition(names.begin(), names.end(),
-                        [](const std::string& name) { return name != kLockFile; });
-  for (const std::string& name : names) {
-    if (name != "." && name != "..") unlinkat(directory.get(), name.c_str(), 0);
+  for (const char* name :
+       {kStateFile, ".state.json", kConfigFile, ".config.json", sandbox::kControlSocketName, kLockFile}) {
+    if (unlinkat(directory.get(), name, 0) != 0 && errno != ENOENT) {
+      return HostErrorNow(absl::StrCat("unlink ", path_, "/", name));
+    }
   }
   if (rmdir(path_.c_str()) != 0 && errno != ENOENT) return HostErrorNow(absl::StrCat("rmdir ", path_));
   return absl::OkStatus();

@@ -37,6 +37,8 @@ absl::StatusOr<Stdio> MakeStdio(const spec::Process& process, const std::string&
     return stdio;
   }
   stdio.pty = TRY_STATUS(sandbox::OpenPty(process.rows, process.columns));
+  // The program sees its size from the first moment on.
+  if (console_socket.empty()) sandbox::CopyWindowSize(STDIN_FILENO, stdio.pty->master.get());
   stdio.fds = {stdio.pty->slave.get()};
   return stdio;
 }

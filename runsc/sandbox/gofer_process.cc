@@ -42,6 +42,10 @@ absl::StatusOr<GoferProcess> StartGofer(const std::vector<AttachPoint>& attach, 
   spawn.fds.push_back({config_fd.get(), gofer::kGoferConfigFd});
   spawn.fds.push_back({gofer_end.get(), kChannelFd});
   if (log >= 0) spawn.fds.push_back({log, kLogFd});
+  spawn.in_parent = [](pid_t child) {
+    RaiseFileLimit(child);
+    return absl::OkStatus();
+  };
   const pid_t pid = TRY_STATUS(SpawnSelf(spawn));
   return GoferProcess{pid, std::move(sentry_end)};
 }

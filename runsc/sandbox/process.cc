@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ namespace {
 // Above every number that a child is given, so that placing one descriptor never covers another.
 constexpr int kScratchFdBase = 256;
 constexpr int kChildFailed = 127;
+constexpr rlim_t kManyFiles = 1 << 20;  // Linux' default for fs.nr_open
 
 absl::Status ReadSyncByte(int pipe) {
   char byte;
@@ -167,6 +169,15 @@ absl::Status KillAndWait(const spec::ProcessId& process, absl::Duration patience
   }
   if (process.pid > 0) ReapIfChild(process.pid);
   return absl::OkStatus();
+}
+
+void RaiseFileLimit(pid_t child) {
+  const rlimit wanted = {kManyFiles, kManyFiles};
+  if (prlimit(child, RLIMIT_NOFILE, &wanted, nullptr) == 0) return;
+  rlimit limit;
+  if (prlimit(child, RLIMIT_NOFILE, nullptr, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  prlimit(child, RLIMIT_NOFILE, &limit, nullptr);
 }
 
 absl::StatusOr<pid_t> SpawnSelf(const SpawnOptions& options) {

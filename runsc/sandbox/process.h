@@ -27,6 +27,10 @@ absl::Status KillAndWait(const spec::ProcessId& process, absl::Duration patience
 // Waits until the process is dead without touching it.
 absl::Status WaitForDeath(const spec::ProcessId& process, absl::Duration patience);
 
+// Lets a child open as many files as its parent may let it: sentry and gofer hold one for every file
+// that the container has open. Best effort.
+void RaiseFileLimit(pid_t child);
+
 // A descriptor of the caller and its number in the child.
 struct PlacedFd {
   int from;

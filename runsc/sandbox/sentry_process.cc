@@ -54,24 +54,14 @@ std::vector<PlacedFd> PlanFds(const SentryOptions& options, int config, int read
   return fds;
 }
 
-// A sentry holds a descriptor for every host file of every guest process.
-void RaiseLimits() {
-  rlimit files;
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
-  const rlimit no_core = {0, 0};
-  setrlimit(RLIMIT_CORE, &no_core);
-}
-
 absl::Status PrepareSentry(const NetworkPlan& network, bool has_log) {
   if (!has_log) {
     const UniqueFd null(open("/dev/null", O_WRONLY | O_CLOEXEC));
     if (!null.ok() || dup2(null.get(), control::BOOT_FD_LOG) < 0) return HostErrorNow("open /dev/null");
   }
   if (network.kind == NetworkKind::kPrivate) RETURN_IF_ERROR(SetUpNewNetwork(network.sysctl));
-  RaiseLimits();
+  const rlimit no_core = {0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);  // what a guest holds in memory is not the host's to see
   RETURN_IF_ERROR(EnterEmptyRoot());
   RETURN_IF_ERROR(BecomeUnprivileged());
   return DropAllCapabilities();
@@ -89,7 +79,10 @@ absl::StatusOr<SentryProcess> StartSentry(const SentryOptions& options) {
   spawn.fds = PlanFds(options, config.get(), ready_write.get());
   spawn.clone_flags = kNamespaces | options.clone_flags;
   if (options.network.kind == NetworkKind::kPrivate) spawn.clone_flags |= CLONE_NEWNET;
-  spawn.in_parent = WriteIdMaps;
+  spawn.in_parent = [](pid_t child) {
+    RaiseFileLimit(child);
+    return WriteIdMaps(child);
+  };
   spawn.in_child = [&] { return PrepareSentry(options.network, options.log >= 0); };
   spawn.error_fd = control::BOOT_FD_READY;
   const pid_t pid = TRY_STATUS(SpawnSelf(spawn));
