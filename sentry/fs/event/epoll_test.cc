@@ -170,7 +170,9 @@ TEST_F(EpollTest, TwoThreadsAddCloseAndCollect) {
     auto file = NewEventFd(i % 2);
     ASSERT_TRUE(epoll_->core().Add(i, *file, Event(EPOLLIN | (i % 3 == 0 ? EPOLLET : 0u), i)).ok());
     Put(*file, 1);
-    if (i % 5 == 0) EXPECT_TRUE(epoll_->core().Remove(i, *file).ok());
+    if (i % 5 == 0) {
+      EXPECT_TRUE(epoll_->core().Remove(i, *file).ok());
+    }
     file.reset();
     if (i % 5 != 0) std::this_thread::yield();
   }
