@@ -14,6 +14,9 @@
 
 namespace cloister::signal {
 
+// Of linux/signal.h, which does not go with glibc's: the handler runs with the alternate stack forgotten.
+inline constexpr int32_t kSsAutodisarm = static_cast<int32_t>(1u << 31);
+
 // sigaltstack(2)'s stack_t.
 struct AltStack {
   uint64_t sp = 0;

@@ -20,7 +20,7 @@ using task::RunningCall;
 using task::SyscallArgs;
 using task::Task;
 
-// How much of a syscall there is. Everything but kFull is counted (runsc debug unimplemented).
+// How much of a syscall there is. What is unsupported or not in the table is counted (runsc debug unimplemented).
 enum class Support {
   kFull,
   kPartial,      // `note` says what is missing

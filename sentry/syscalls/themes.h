@@ -2,14 +2,24 @@
 #define CLOISTER_SENTRY_SYSCALLS_THEMES_H_
 
 #include <span>
+#include <vector>
 
 #include "sentry/syscalls/table.h"
 
-// What each file of this room contributes to the table; table.cc joins them.
+// What each file of this room contributes to the table.
 
 namespace cloister::syscalls {
 
-std::span<const Entry> IdentitySyscalls();  // identity.cc: getpid, uids, groups, sessions
+std::span<const Entry> IdentitySyscalls();  // identity.cc: pids, uids, groups, sessions, capabilities
+std::span<const Entry> ProcessSyscalls();   // process.cc: fork, clone, execve, exit, wait
+std::span<const Entry> SignalSyscalls();    // signals.cc
+std::span<const Entry> TimeSyscalls();      // time.cc: clocks, sleeping, timers
+std::span<const Entry> SystemSyscalls();    // system.cc: uname, sysinfo, limits, random
+std::span<const Entry> PrctlSyscalls();     // prctl.cc
+std::span<const Entry> SchedulingSyscalls();  // scheduling.cc
+
+// All of them (themes.cc).
+std::vector<std::span<const Entry>> Themes();
 
 }  // namespace cloister::syscalls
 

@@ -70,12 +70,21 @@ class Kernel {
   // Linux: tasklist_lock and every sighand lock in one. Not taken by ordinary syscalls.
   absl::Mutex& tree_mu() ABSL_LOCK_RETURNED(tree_mu_) { return tree_mu_; }
 
-  // A free pid, marked as used by the caller's table entries until they are gone; kAgain when all 32768 are taken.
+  // The task takes over its group's pid (execve by another thread than the leader).
+  void RenameTaskLocked(Task& task, pid_t tid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
+  // A number that no task, process, process group or session has; kAgain when all 32767 are taken.
   ErrnoOr<pid_t> AllocatePidLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
+  // A process group or session by this number exists: it is not given to a new process.
+  void HoldIdLocked(pid_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
+  void DropIdLocked(pid_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
   void AddTaskLocked(Task& task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
   void RemoveTaskLocked(Task& task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
   void AddGroupLocked(ThreadGroup& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
   void RemoveGroupLocked(ThreadGroup& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);  // at wait(2)
+
+  // The init of a container: adopts orphans. Null when it has ended.
+  ThreadGroup* InitOfLocked(const std::string& container_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
+  void ForgetInitLocked(const ThreadGroup& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
 
   // Null where there is none. The task is alive; the group may be a zombie.
   Task* FindTaskLocked(pid_t tid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
@@ -147,6 +156,9 @@ class Kernel {
   pid_t last_pid_ ABSL_GUARDED_BY(tree_mu_) = 0;
   absl::btree_map<pid_t, Task*> tasks_ ABSL_GUARDED_BY(tree_mu_);
   absl::btree_map<pid_t, Ref<ThreadGroup>> groups_ ABSL_GUARDED_BY(tree_mu_);
+  absl::btree_map<pid_t, int> id_users_ ABSL_GUARDED_BY(tree_mu_);  // processes in a group by this id
+
+  absl::btree_map<std::string, ThreadGroup*> init_of_ ABSL_GUARDED_BY(tree_mu_);
 
   mutable absl::Mutex names_mu_;  // leaf
   std::string hostname_ ABSL_GUARDED_BY(names_mu_);

@@ -32,7 +32,10 @@
 
 namespace cloister::task {
 
+struct ExecState;
+
 // A thread of the guest. Linux: struct task_struct.
+// References: one for life (dropped by Die) and one for each GuestThread (dropped by OnGone).
 //
 // At any moment one of these owns it: the host (the guest runs), a worker (its trap is being
 // served), or nobody (it is parked or stopped; whoever wakes it becomes the worker). What is
@@ -41,7 +44,7 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
  public:
   Kernel& kernel() const { return group_->kernel(); }
   ThreadGroup& group() const { return *group_; }
-  pid_t tid() const { return tid_; }
+  pid_t tid() const { return tid_.load(std::memory_order_relaxed); }
   pid_t pid() const { return group_->pid(); }
 
   // ---- For syscall handlers (owner) ----
@@ -82,6 +85,15 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   }
   ErrnoOr<std::string> CopyInPath(uint64_t addr) const { return usermem::CopyInPath(space(), addr); }
 
+  // unshare(2) of CLONE_FS and CLONE_FILES.
+  void Unshare(bool fs, bool files) ABSL_LOCKS_EXCLUDED(own_mu_);
+
+  // mmap(2) and its kin: one operation at a time on memory that several tasks use. False while
+  // another task has it under way: answer MemoryOpBlock() from Step and try again. Taken, it is given
+  // back when the RunPlan, CloneControl or plain Answer of the call has been carried out.
+  bool TakeMemoryOp();
+  Block MemoryOpBlock() const;
+
   // The registers at the trap (owner, while a syscall is served).
   platform::Registers& regs() { return thread_->regs(); }
 
@@ -95,6 +107,13 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   void SetTemporaryMask(signal::SignalSet mask) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   signal::AltStack alt_stack;  // owner
 
+  // Whether the process' group has no member with a parent outside it in the same session: terminal
+  // stop signals do nothing there. tree_mu held.
+  static bool OrphanedGroupLocked(ThreadGroup& group);
+
+  // A zombie leaves every table: wait4(2) has its status. tree_mu held.
+  static void ReapLocked(ThreadGroup& group);
+
   // Queues a signal for this thread alone, or for its process. False: it was ignored or dropped.
   bool SendToThread(const siginfo_t& info) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   bool SendToThreadLocked(const siginfo_t& info) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
@@ -105,8 +124,12 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   void ForceSignal(const siginfo_t& info) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   // Takes a pending signal of `wanted`, of the thread or the process: sigtimedwait(2), signalfd(2). Owner or signalfd.
   std::optional<siginfo_t> TakeSignal(signal::SignalSet wanted) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  // Forgets pending signals of the whole process: sigaction(2) with an action that ignores them.
+  void DiscardPending(signal::SignalSet set) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   // sigpending(2): blocked ones that wait.
   signal::SignalSet PendingSet() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  // /proc/PID/status SigPnd: this thread's own.
+  signal::SignalSet OwnPendingSet() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   // Notified (kIn) when a signal is queued for this task or its process: signalfd, sigtimedwait.
   wait::WaitQueue& signal_queue() { return signal_queue_; }
   // A signal is to be delivered or the task is to end: long loops should stop. Any thread.
@@ -143,7 +166,16 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
 
   // platform::TrapHandler.
   void OnTrap(platform::GuestThread& thread, const platform::Trap& trap) override;
+  void OnBorn(platform::GuestThread& thread) override;
   void OnGone(platform::GuestThread& thread, int host_status) override;
+
+  // A child or thread whose vfork(2) parent waits for it has left the parent's memory (kIn).
+  wait::WaitQueue& vfork_queue() { return vfork_queue_; }
+  bool vfork_done() const { return vfork_done_.load(std::memory_order_acquire); }
+
+  // execve(2): true when this is the only task of its process; else asks the others to end, and
+  // the caller waits on group().exit_queue. Linux: de_thread.
+  bool AloneForExec() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
 
  private:
   friend class Kernel;
@@ -152,43 +184,72 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
 
   enum class Owner : uint32_t { kGuest, kSentry, kDead };
   // What a stopped thread's RunOps is for.
-  enum class AfterOps { kNothing, kReturnValue, kExecStep, kSignalFrame, kSigreturn, kVfork, kForkChild };
+  enum class AfterOps { kNothing, kPlan, kReturnValue, kExecStep, kSignalFrame, kSigreturn, kClone, kForkChild };
 
   Task(Ref<ThreadGroup> group, pid_t tid);
   ~Task() override;
 
-  // task_dispatch.cc: from trap to answer.
+  // task_dispatch.cc: from trap to answer. Each runs with the task owned and gives it away.
   void ServeSyscall();
   void Finish(Outcome outcome);
-  void StepParked();
+  void FinishPlan(RunPlan run);
   void ParkOn(const Block& block);
+  void StepParked();
   void EndCall(Answer answer);
   void ReturnToGuest();
   void ResumeGuest();
-  void RunOpsThen(AfterOps after, std::span<const platform::HostOp> ops);
-  void OpsDone(const platform::Trap& trap);
-  bool OpTokenOrPark(RunPlan plan);
+  void RunOps(AfterOps after, std::span<const platform::HostOp> ops);
+  void OnOpsDone(const platform::Trap& trap);
   void OnWake() override;
+  void ReleaseMemoryOp();
 
   // signal_delivery.cc.
-  bool DeliverSignals();   // false: the task has ended or is parked (stopped)
-  void DeliverHandler(const siginfo_t& info, const signal::Action& action);
+  enum class Delivery { kNone, kGivenAway };
+  // Serves what work_pending_ stands for. kGivenAway: the task has ended, is parked or runs operations.
+  Delivery DoPendingWork();
+  bool DeliverToHandler(const siginfo_t& info, const signal::Action& action);
+  void SettleRestart(const signal::Action* action);
+  enum class NextWork { kNothing, kDie, kStandStill, kSignal };
+  NextWork TakeWork(siginfo_t* info) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  Delivery TakeSignalAction(const siginfo_t& info);
   void Sigreturn();
-  bool StopHereLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  bool ShouldStandStillLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  void BeginGroupStopLocked(int signo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  bool SignalToDeliver() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+
+  // signal_send.cc.
+  static void WakeForSignalLocked(ThreadGroup& group, Task* only, const siginfo_t& info);
   void UpdateWorkPendingLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  void DiscardPendingLocked(signal::SignalSet set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  static void ContinueGroupLocked(ThreadGroup& group, bool report);
+  static void NotifyParentLocked(ThreadGroup& group, int code, int status);
+  void MarkWorkLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   void Kick();
 
   // clone.cc, exec.cc, exit.cc.
   void Clone(const CloneControl& control);
+  Ref<Task> MakeChildLocked(const CloneControl& control, pid_t tid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  void ShareParts(const CloneControl& control, Task& child, std::vector<platform::HostOp>* first_ops);
+  void StartChild(const CloneControl& control, Ref<Task> child, platform::CloneRequest& request);
+  void FinishClone(const platform::Trap& trap);
+  void FinishForkChild(const platform::Trap& trap);
   void Exec(ExecControl control);
-  void ExecStep();
-  void BeginGroupExitLocked(int wait_status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  void ExecStep(const platform::Trap* trap);
+  void SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager> mm);
+  // The process ends with wait_status. from: the calling task, which ends by itself; null: none of its tasks calls.
+  static void BeginGroupExitLocked(ThreadGroup& group, int wait_status, Task* from);
   void Exit(int wait_status, bool group);
   void Die();
-  void ReleaseParts();
+  void LeaveMemory();
+  void NotifyVforkParent();
+  Ref<vfs::FdTable> UnshareFiles() ABSL_LOCKS_EXCLUDED(own_mu_);
+  static void ReparentChildrenLocked(ThreadGroup& group);
+  static void LeaveSessionLocked(ThreadGroup& group);
+  static void EndOfProcessLocked(ThreadGroup& group);
+  void LeaveGroupLocked(int wait_status, uint64_t cpu_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
 
   const Ref<ThreadGroup> group_;
-  const pid_t tid_;
+  std::atomic<pid_t> tid_;  // changes once, when a thread that is not the leader calls execve(2)
 
   // Owner. Others read them through the Get… functions; changed under own_mu_ too.
   Ref<mm::MemoryManager> mm_;
@@ -209,19 +270,24 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   Block block_;
   std::atomic<int> parked_syscall_{-1};
   AfterOps after_ops_ = AfterOps::kNothing;
-  mm::Plan plan_;
-  bool holds_op_token_ = false;
-  std::shared_ptr<struct ExecState> exec_;
+  mm::Plan plan_;                  // under way
+  bool holds_memory_op_ = false;
+  std::unique_ptr<ExecState> exec_;
+  Ref<Task> clone_child_;          // made, its parent not yet told
+  bool clone_waits_ = false;       // vfork
+  uint64_t born_tid_addr_ = 0;     // CLONE_CHILD_SETTID of a forked child
+  std::shared_ptr<loader::Program> held_program_;  // Kernel::CreateProcess: not released yet
+  int exit_status_ = 0;
   platform::Fault last_fault_;
 
   // Owner writes, under tree_mu; others read under tree_mu.
   signal::SignalSet mask_;
   std::optional<signal::SignalSet> saved_mask_;  // what comes back after a temporary mask
   signal::PendingSignals pending_ ABSL_GUARDED_BY(group_->kernel().tree_mu());
-  bool stopped_ = false;           // counted in group().stopped_tasks; tree_mu
+  std::atomic<bool> stopped_{false};  // counted in group().stopped_tasks; changed under tree_mu
   bool killed_ = false;            // must end; tree_mu
-  Ref<Task> vfork_parent_;         // waits for our exec or exit; tree_mu
-  bool vfork_child_done_ = false;  // tree_mu
+  bool vfork_shares_ = false;      // runs on the memory of a parent that waits (owner)
+  std::atomic<bool> vfork_done_{false};
   std::atomic<bool> work_pending_{false};
   wait::WaitQueue signal_queue_;
   wait::WaitQueue vfork_queue_;

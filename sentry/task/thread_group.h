@@ -44,8 +44,12 @@ class ThreadGroup : public RefCounted {
   void SetLimit(int resource, rlimit limit) ABSL_LOCKS_EXCLUDED(limits_mu_);
   std::array<rlimit, RLIM_NLIMITS> Limits() const ABSL_LOCKS_EXCLUDED(limits_mu_);
 
+  // Bytes of memory in use: the size of its mappings, an upper bound.
+  uint64_t ResidentBytes() const;
+
   // Interval and POSIX timers; made on first use.
-  ProcessTimers& timers();
+  ProcessTimers& timers() ABSL_LOCKS_EXCLUDED(timers_mu_);
+  ProcessTimers* timers_if_any() ABSL_LOCKS_EXCLUDED(timers_mu_);
 
   // Tree: family.
   ThreadGroup* parent = nullptr;          // null: the sandbox itself (init of a container, exec'd)
@@ -60,6 +64,7 @@ class ThreadGroup : public RefCounted {
   // Tree: life and death.
   enum class State { kRunning, kExiting, kZombie, kReaped };
   State state = State::kRunning;
+  uid_t uid = 0;                          // real uid of the leader, for siginfo; kept at setuid and fork
   int wait_status = 0;                    // kExiting: what every task ends with; kZombie: for wait(2)
   Task* exec_task = nullptr;              // a task waits here for the others to end
   rusage own_usage = {};                  // of ended threads
@@ -96,8 +101,8 @@ class ThreadGroup : public RefCounted {
   const pid_t pid_;
   mutable absl::Mutex limits_mu_;  // leaf
   std::array<rlimit, RLIM_NLIMITS> limits_ ABSL_GUARDED_BY(limits_mu_);
-  std::unique_ptr<ProcessTimers> timers_;
   absl::Mutex timers_mu_;  // leaf: guards the making of timers_
+  std::unique_ptr<ProcessTimers> timers_ ABSL_GUARDED_BY(timers_mu_);
 };
 
 }  // namespace cloister::task

@@ -1,0 +1,189 @@
+// Scheduling: affinity, niceness, policies. One host thread runs each task, so the host's own
+// scheduler does what is asked; what the sentry may not ask of it is refused.
+
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sentry/syscalls/table.h"
+#include "sentry/syscalls/themes.h"
+#include "sentry/syscalls/time_arguments.h"
+
+namespace cloister::syscalls {
+namespace {
+
+using usermem::UserPtr;
+
+// The task that pid names; 0 is the caller. kSrch where there is none.
+ErrnoOr<Ref<Task>> Target(Task& task, pid_t pid) {
+  if (pid < 0) return Errno::kInval;
+  if (pid == 0) return Ref<Task>(&task);
+  Ref<Task> other = task.kernel().FindTask(pid);
+  if (!other) return Errno::kSrch;
+  return other;
+}
+
+bool MayChange(Task& task, Task& target) {
+  const auth::CredRef theirs = target.GetCred();
+  const auth::Credentials& ours = *task.cred();
+  return ours.Has(CAP_SYS_NICE) || (theirs && (ours.euid == theirs->uid || ours.euid == theirs->euid));
+}
+
+Answer SchedYield(Task&, const SyscallArgs&) { return 0; }
+
+ErrnoOr<int> SchedSetaffinity(Task& task, const SyscallArgs& args) {
+  const Ref<Task> target = TRY(Target(task, args.Int(0)));
+  if (!MayChange(task, *target)) return Errno::kPerm;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const size_t size = std::min(args.Size(1), sizeof set);
+  TRY_VOID(usermem::CopyInBytes(task.space(), args.Addr(2), std::as_writable_bytes(std::span(&set, 1)).first(size)));
+  if (sched_setaffinity(target->host_tid(), sizeof set, &set) != 0) return FromHostErrno(errno);
+  return 0;
+}
+
+ErrnoOr<int> SchedGetaffinity(Task& task, const SyscallArgs& args) {
+  const Ref<Task> target = TRY(Target(task, args.Int(0)));
+  const size_t needed = (task.kernel().machine().cpus + 63) / 64 * 8;
+  if (args.Size(1) < needed || args.Size(1) % sizeof(uint64_t) != 0) return Errno::kInval;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(target->host_tid(), sizeof set, &set) != 0) return FromHostErrno(errno);
+  const size_t size = std::min(args.Size(1), needed);
+  TRY_VOID(usermem::CopyOutBytes(task.space(), args.Addr(2), std::as_bytes(std::span(&set, 1)).first(size)));
+  return static_cast<int>(size);
+}
+
+ErrnoOr<int> SchedGetscheduler(Task& task, const SyscallArgs& args) {
+  TRY(Target(task, args.Int(0)));
+  return SCHED_OTHER;
+}
+
+// Real-time policies are the host's business alone.
+ErrnoOr<int> CheckPolicy(int policy, int priority) {
+  switch (policy & ~SCHED_RESET_ON_FORK) {
+    case SCHED_OTHER:
+    case SCHED_BATCH:
+    case SCHED_IDLE:
+      if (priority != 0) return Errno::kInval;
+      return 0;
+    case SCHED_FIFO:
+    case SCHED_RR:
+      if (priority < 1 || priority > 99) return Errno::kInval;
+      return Errno::kPerm;
+    default:
+      return Errno::kInval;
+  }
+}
+
+ErrnoOr<int> SchedSetscheduler(Task& task, const SyscallArgs& args) {
+  TRY(Target(task, args.Int(0)));
+  const sched_param param = TRY(task.CopyIn(args.Ptr<const sched_param>(2)));
+  return CheckPolicy(args.Int(1), param.sched_priority);
+}
+
+ErrnoOr<int> SchedSetparam(Task& task, const SyscallArgs& args) {
+  TRY(Target(task, args.Int(0)));
+  const sched_param param = TRY(task.CopyIn(args.Ptr<const sched_param>(1)));
+  return CheckPolicy(SCHED_OTHER, param.sched_priority);
+}
+
+ErrnoOr<int> SchedGetparam(Task& task, const SyscallArgs& args) {
+  TRY(Target(task, args.Int(0)));
+  TRY_VOID(task.CopyOut(args.Ptr<sched_param>(1), {0}));
+  return 0;
+}
+
+ErrnoOr<int> Priority(int policy, int real_time) {
+  if (policy == SCHED_FIFO || policy == SCHED_RR) return real_time;
+  if (policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE || policy == 6) return 0;
+  return Errno::kInval;
+}
+
+ErrnoOr<int> SchedGetPriorityMax(Task&, const SyscallArgs& args) { return Priority(args.Int(0), 99); }
+ErrnoOr<int> SchedGetPriorityMin(Task&, const SyscallArgs& args) { return Priority(args.Int(0), 1); }
+
+ErrnoOr<int> SchedRrGetInterval(Task& task, const SyscallArgs& args) {
+  TRY(Target(task, args.Int(0)));
+  TRY_VOID(task.CopyOut(args.Ptr<timespec>(1), ToTimespec(4'000'000)));
+  return 0;
+}
+
+// Every task that getpriority(2)'s `which` and `who` name.
+ErrnoOr<std::vector<Ref<Task>>> PriorityTargets(Task& task, int which, int who) {
+  std::vector<Ref<Task>> targets;
+  absl::MutexLock lock(&task.kernel().tree_mu());
+  for (const Ref<task::ThreadGroup>& group : task.kernel().GroupsLocked()) {
+    const pid_t pgid = who == 0 ? task.group().process_group->id() : who;
+    const uid_t uid = who == 0 ? task.cred()->uid : static_cast<uid_t>(who);
+    for (Task* member : group->tasks) {
+      if ((which == PRIO_PROCESS && member->tid() == (who == 0 ? task.tid() : who)) ||
+          (which == PRIO_PGRP && group->process_group->id() == pgid) || (which == PRIO_USER && group->uid == uid)) {
+        targets.emplace_back(member);
+      }
+    }
+  }
+  if (which < PRIO_PROCESS || which > PRIO_USER) return Errno::kInval;
+  if (targets.empty()) return Errno::kSrch;
+  return targets;
+}
+
+ErrnoOr<int> Getpriority(Task& task, const SyscallArgs& args) {
+  int best = 19;
+  for (const Ref<Task>& target : TRY(PriorityTargets(task, args.Int(0), args.Int(1)))) {
+    best = std::min(best, target->nice.load());
+  }
+  return 20 - best;
+}
+
+ErrnoOr<int> Setpriority(Task& task, const SyscallArgs& args) {
+  const int nice = std::clamp(args.Int(2), -20, 19);
+  for (const Ref<Task>& target : TRY(PriorityTargets(task, args.Int(0), args.Int(1)))) {
+    if (!MayChange(task, *target)) return Errno::kPerm;
+    if (nice < target->nice.load() && !task.cred()->Has(CAP_SYS_NICE)) return Errno::kAcces;
+    target->nice = nice;
+    // Lowering it on the host may be refused; the guest's number is its own.
+    static_cast<void>(setpriority(PRIO_PROCESS, static_cast<id_t>(target->host_tid()), std::max(nice, 0)));
+  }
+  return 0;
+}
+
+ErrnoOr<int> IoprioGet(Task& task, const SyscallArgs& args) {
+  constexpr int kProcess = 1;
+  if (args.Int(0) != kProcess) return Errno::kInval;
+  return TRY(Target(task, args.Int(1)))->io_priority;
+}
+
+ErrnoOr<int> IoprioSet(Task& task, const SyscallArgs& args) {
+  constexpr int kProcess = 1, kClassRt = 1, kClassIdle = 3;
+  const int io_class = args.Int(2) >> 13;
+  if (args.Int(0) != kProcess || io_class < 0 || io_class > kClassIdle) return Errno::kInval;
+  if (io_class == kClassRt && !task.cred()->Has(CAP_SYS_ADMIN)) return Errno::kPerm;
+  TRY(Target(task, args.Int(1)))->io_priority = args.Int(2);
+  return 0;
+}
+
+constexpr Entry kEntries[] = {
+    {SYS_sched_yield, "sched_yield", Plain<SchedYield>, ""},
+    {SYS_sched_setaffinity, "sched_setaffinity", Plain<SchedSetaffinity>, "dzp"},
+    {SYS_sched_getaffinity, "sched_getaffinity", Plain<SchedGetaffinity>, "dzp"},
+    {SYS_sched_getscheduler, "sched_getscheduler", Plain<SchedGetscheduler>, "d"},
+    {SYS_sched_setscheduler, "sched_setscheduler", Plain<SchedSetscheduler>, "ddp", Support::kPartial, "no real-time policies"},
+    {SYS_sched_setparam, "sched_setparam", Plain<SchedSetparam>, "dp"},
+    {SYS_sched_getparam, "sched_getparam", Plain<SchedGetparam>, "dp"},
+    {SYS_sched_get_priority_max, "sched_get_priority_max", Plain<SchedGetPriorityMax>, "d"},
+    {SYS_sched_get_priority_min, "sched_get_priority_min", Plain<SchedGetPriorityMin>, "d"},
+    {SYS_sched_rr_get_interval, "sched_rr_get_interval", Plain<SchedRrGetInterval>, "dp"},
+    {SYS_getpriority, "getpriority", Plain<Getpriority>, "dd"},
+    {SYS_setpriority, "setpriority", Plain<Setpriority>, "ddd"},
+    {SYS_ioprio_get, "ioprio_get", Plain<IoprioGet>, "dd"},
+    {SYS_ioprio_set, "ioprio_set", Plain<IoprioSet>, "ddx"},
+};
+
+}  // namespace
+
+std::span<const Entry> SchedulingSyscalls() { return kEntries; }
+
+}  // namespace cloister::syscalls

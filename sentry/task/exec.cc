@@ -1,0 +1,221 @@
+// execve(2) past its checks: a fresh host process becomes the task's.
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+
+#include <utility>
+
+#include "base/log/log.h"
+#include "sentry/task/exec_state.h"
+#include "sentry/task/process_timers.h"
+#include "sentry/task/task.h"
+#include "sentry/vfs/operations.h"
+#include "sentry/wait/parker.h"
+
+namespace cloister::task {
+namespace {
+
+// Set-id bits of the binary, where the mount and no_new_privs let them count.
+auth::ExecFile PrivilegesOf(const vfs::FileDescription& file, const auth::Credentials& cred) {
+  auth::ExecFile result;
+  const Ref<vfs::Inode> inode = file.inode();
+  const ErrnoOr<vfs::Ownership> owner = inode->GetOwnership();
+  if (!owner.ok() || cred.no_new_privs) return result;
+  if (file.path() && (file.path().mount()->flags() & MS_NOSUID)) return result;
+  result.uid = owner->uid;
+  result.gid = owner->gid;
+  result.set_uid = (owner->mode & S_ISUID) != 0;
+  result.set_gid = (owner->mode & S_ISGID) != 0 && (owner->mode & S_IXGRP) != 0;
+  return result;
+}
+
+std::string BaseName(std::string_view path) { return std::string(path.substr(path.rfind('/') + 1)); }
+
+}  // namespace
+
+bool Task::AloneForExec() {
+  wait::WakeScope scope;
+  absl::MutexLock lock(&kernel().tree_mu());
+  if (group_->tasks.size() == 1) return true;
+  group_->exec_task = this;
+  for (Task* task : group_->tasks) {
+    if (task == this || task->killed_) continue;
+    task->killed_ = true;
+    task->MarkWorkLocked();
+  }
+  return false;
+}
+
+void Task::Exec(ExecControl control) {
+  const loader::Program& program = *control.program;
+  ErrnoOr<Ref<platform::GuestThread>> thread = kernel().platform().NewProcess(this);
+  if (!thread.ok()) {
+    EndCall(thread.error());
+    return;
+  }
+  IncRef();
+  Ref<mm::MemoryManager> mm = MakeRef<mm::MemoryManager>(Ref<platform::AddressSpace>(&(*thread)->address_space()),
+                                                         kernel().platform().task_size());
+  const auth::ExecResult privileges = auth::ForExec(*cred_, PrivilegesOf(*program.file, *cred_));
+  loader::AuxInfo aux;
+  aux.uid = privileges.credentials.uid;
+  aux.euid = privileges.credentials.euid;
+  aux.gid = privileges.credentials.gid;
+  aux.egid = privileges.credentials.egid;
+  aux.secure = privileges.secure;
+  aux.vdso = kernel().platform().vdso_start();
+  std::byte random[16];
+  if (getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) LOG(kError, "getrandom failed");
+  ErrnoOr<loader::Image> image = loader::BuildImage(program, *mm, aux, kernel().platform(), random,
+                                                    Limit(RLIMIT_STACK).rlim_cur);
+  if (!image.ok()) {
+    (*thread)->KillProcess();
+    EndCall(image.error());
+    return;
+  }
+  SetCred(std::make_shared<const auth::Credentials>(privileges.credentials));
+  dumpable = !privileges.secure;
+  SwitchImage(*std::move(thread), std::move(mm));
+  {
+    absl::MutexLock lock(&own_mu_);
+    std::swap(exe_, control.exe_path);
+    name_ = BaseName(program.exec_path).substr(0, 15);
+  }
+  exec_ = std::make_unique<ExecState>();
+  exec_->image = *std::move(image);
+  ExecStep(nullptr);
+}
+
+// The point of no return. Linux: begin_new_exec.
+void Task::SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager> mm) {
+  call_.reset();
+  restart_call.reset();
+  LeaveMemory();
+  Ref<platform::GuestThread> old_thread;
+  {
+    absl::MutexLock lock(&own_mu_);
+    old_thread = std::exchange(thread_, std::move(thread));
+    mm_ = std::move(mm);
+  }
+  host_gone_.store(false, std::memory_order_release);
+  if (old_thread) old_thread->Exit();
+  NotifyVforkParent();
+
+  for (Ref<vfs::FileDescription>& file : UnshareFiles()->RemoveCloexec()) {
+    static_cast<void>(file->Flush());
+    file.reset();
+  }
+  alt_stack = signal::AltStack();
+  parent_death_signal = 0;
+  if (ProcessTimers* timers = group_->timers_if_any()) timers->DropPosixTimers();
+  absl::MutexLock lock(&kernel().tree_mu());
+  if (group_->actions->ref_count() > 1) group_->actions = group_->actions->Copy();
+  group_->actions->ResetHandlers();
+  group_->exec_task = nullptr;
+  group_->has_execed = true;
+  group_->exit_signal = SIGCHLD;
+  if (tid() != pid()) kernel().RenameTaskLocked(*this, pid());
+}
+
+// execve(2) unshares a table that others use.
+Ref<vfs::FdTable> Task::UnshareFiles() {
+  if (files_->ref_count() > 1) {
+    Ref<vfs::FdTable> copy = files_->Copy();
+    absl::MutexLock lock(&own_mu_);
+    files_ = std::move(copy);
+  }
+  return files_;
+}
+
+// Runs what is left of the image's operations, then fills the memory and starts.
+void Task::ExecStep(const platform::Trap* trap) {
+  if (trap != nullptr) {
+    if (trap->result < 0 && trap->result >= -4095) {
+      LOG(kWarning, "execve: the host refused operation %d of the image: %d", exec_->ops_done + trap->ops_run,
+          trap->result);
+      Exit(SIGKILL, true);
+      return;
+    }
+    exec_->ops_done += trap->ops_run;
+  }
+  const std::vector<platform::HostOp>& ops = exec_->image.ops;
+  if (exec_->ops_done < ops.size()) {
+    RunOps(AfterOps::kExecStep, std::span(ops).subspan(exec_->ops_done));
+    return;
+  }
+  const std::unique_ptr<ExecState> exec = std::move(exec_);
+  for (const auto& [addr, bytes] : exec->image.writes) {
+    if (!usermem::CopyOutBytes(space(), addr, bytes).ok()) {
+      Exit(SIGKILL, true);
+      return;
+    }
+  }
+  thread_->regs() = exec->image.regs;
+  thread_->regs().orig_rax = ~uint64_t{0};
+  if (const Tracer tracer = kernel().tracer()) tracer(*this, args_, 0);
+  ReturnToGuest();
+}
+
+ErrnoOr<Ref<ThreadGroup>> Kernel::CreateProcess(NewProcess process) {
+  vfs::Caller caller;
+  const FsContext::View view = process.fs->Get();
+  caller.cred = process.cred;
+  caller.mounts = view.mounts;
+  caller.root = view.root;
+  caller.cwd = view.cwd;
+  caller.umask = view.umask;
+  process.exec.stack_limit = 8 << 20;
+  for (const auto& [resource, limit] : process.limits) {
+    if (resource == RLIMIT_STACK) process.exec.stack_limit = limit.rlim_cur;
+  }
+  const vfs::Path exe_path = process.exec.file->path();
+  loader::Program program = TRY(loader::FindProgram(caller, std::move(process.exec)));
+
+  absl::MutexLock lock(&tree_mu_);
+  const pid_t pid = TRY(AllocatePidLocked());
+  Ref<ThreadGroup> group = MakeRef<ThreadGroup>(*this, pid, MakeRef<signal::SignalActions>());
+  for (const auto& [resource, limit] : process.limits) group->SetLimit(resource, limit);
+  Ref<Session> session = MakeRef<Session>(pid);
+  session->terminal = std::move(process.terminal);
+  group->process_group = MakeRef<ProcessGroup>(pid, std::move(session));
+  HoldIdLocked(pid);
+  HoldIdLocked(pid);
+  group->container_id = std::move(process.container_id);
+  group->is_container_init = process.is_init;
+  group->is_subreaper = process.is_init;
+  group->oom_score_adj = process.oom_score_adj;
+  group->on_exit = std::move(process.on_exit);
+  if (process.is_init) init_of_[group->container_id] = group.get();
+  Ref<Task> task = MakeRef<Task>(group, pid);
+  task->files_ = std::move(process.files);
+  task->fs_ = std::move(process.fs);
+  task->cred_ = std::move(process.cred);
+  task->exe_ = program.file->path();
+  task->name_ = BaseName(program.exec_path).substr(0, 15);
+  task->held_program_ = std::make_shared<loader::Program>(std::move(program));
+  group->tasks.push_back(task.get());
+  AddTaskLocked(*task);
+  AddGroupLocked(*group);
+  task->IncRef();  // its life's
+  return group;
+}
+
+ErrnoOrVoid Kernel::Release(ThreadGroup& group) {
+  wait::WakeScope scope;
+  Ref<Task> task;
+  {
+    absl::MutexLock lock(&tree_mu_);
+    if (group.tasks.empty()) return Errno::kSrch;
+    task = Ref<Task>(group.tasks.front());
+  }
+  if (task->held_program_ == nullptr) return Errno::kBusy;
+  ExecControl control;
+  control.program = std::move(task->held_program_);
+  control.exe_path = control.program->file->path();
+  task->Exec(std::move(control));
+  return {};
+}
+
+}  // namespace cloister::task

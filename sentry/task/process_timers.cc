@@ -1,0 +1,219 @@
+#include "sentry/task/process_timers.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+#include <vector>
+
+#include "sentry/task/kernel.h"
+#include "sentry/task/task.h"
+#include "sentry/task/thread_group.h"
+#include "sentry/task/usage.h"
+#include "sentry/wait/parker.h"
+
+namespace cloister::task {
+namespace {
+
+constexpr size_t kMaxTimers = 4096;
+constexpr int64_t kCpuLookAgainNs = 1'000'000;  // Linux: a tick at best
+
+int64_t HostClock(clockid_t clock) {
+  timespec now;
+  clock_gettime(clock, &now);
+  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+}  // namespace
+
+int64_t TimerClockNow(const ThreadGroup& group, TimerClock clock) {
+  switch (clock) {
+    case TimerClock::kMonotonic:
+      return HostClock(CLOCK_MONOTONIC);
+    case TimerClock::kRealtime:
+      return HostClock(CLOCK_REALTIME);
+    case TimerClock::kProcessCpu:
+      return static_cast<int64_t>(ProcessCpuNs(group));
+  }
+  return 0;
+}
+
+// One timer: armed with a time of its clock, woken by the poller.
+class ProcessTimers::Timer final : public wait::TimerClient {
+ public:
+  Timer(ThreadGroup& group, TimerClock clock, Event event, int si_code, int id)
+      : group_(group), clock_(clock), event_(event), si_code_(si_code), id_(id) {}
+  ~Timer() { wait::Poller::Get().CancelTimer(*this); }
+
+  Setting Set(Setting setting, bool absolute) {
+    Setting old;
+    {
+      absl::MutexLock lock(&mu_);
+      const int64_t now = TimerClockNow(group_, clock_);
+      old = LeftLocked(now);
+      interval_ns_ = setting.interval_ns;
+      overrun_ = 0;
+      due_ = setting.value_ns == 0 ? 0 : absolute ? setting.value_ns : now + setting.value_ns;
+    }
+    Rearm();
+    return old;
+  }
+
+  Setting Get() const {
+    absl::MutexLock lock(&mu_);
+    return LeftLocked(TimerClockNow(group_, clock_));
+  }
+
+  int overrun() const {
+    absl::MutexLock lock(&mu_);
+    return overrun_;
+  }
+
+  void OnTimer() override {
+    bool expired = false;
+    {
+      absl::MutexLock lock(&mu_);
+      const int64_t now = TimerClockNow(group_, clock_);
+      if (due_ != 0 && now >= due_) {
+        expired = true;
+        overrun_ = 0;
+        if (interval_ns_ > 0) {
+          const int64_t missed = (now - due_) / interval_ns_;
+          overrun_ = static_cast<int>(std::min<int64_t>(missed, INT32_MAX));
+          due_ += (missed + 1) * interval_ns_;
+        } else {
+          due_ = 0;
+        }
+      }
+    }
+    if (expired && event_.notify) Send();
+    Rearm();
+  }
+
+ private:
+  Setting LeftLocked(int64_t now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return {due_ == 0 ? 0 : std::max<int64_t>(1, due_ - now), interval_ns_};
+  }
+
+  void Rearm() {
+    int64_t left;
+    {
+      absl::MutexLock lock(&mu_);
+      if (due_ == 0) {
+        left = -1;
+      } else {
+        left = std::max<int64_t>(0, due_ - TimerClockNow(group_, clock_));
+        if (clock_ == TimerClock::kProcessCpu) left = std::max(left, kCpuLookAgainNs);
+      }
+    }
+    if (left < 0) {
+      wait::Poller::Get().CancelTimer(*this);
+    } else {
+      const int64_t now = wait::MonotonicNow();
+      wait::Poller::Get().SetTimer(*this, left < wait::kNever - now ? now + left : wait::kNever - 1);
+    }
+  }
+
+  void Send() {
+    Kernel& kernel = group_.kernel();
+    siginfo_t info = {};
+    info.si_signo = event_.signo;
+    info.si_code = si_code_;
+    if (si_code_ == SI_TIMER) {
+      info.si_timerid = id_;
+      info.si_value.sival_ptr = reinterpret_cast<void*>(event_.value);
+      info.si_overrun = overrun();
+    }
+    absl::MutexLock lock(&kernel.tree_mu());
+    if (event_.tid != 0) {
+      Task* const task = kernel.FindTaskLocked(event_.tid);
+      if (task != nullptr && &task->group() == &group_) task->SendToThreadLocked(info);
+    } else {
+      Task::SendToGroupLocked(group_, info);
+    }
+  }
+
+  ThreadGroup& group_;
+  const TimerClock clock_;
+  const Event event_;
+  const int si_code_;
+  const int id_;
+  mutable absl::Mutex mu_;  // leaf
+  int64_t due_ ABSL_GUARDED_BY(mu_) = 0;  // on clock_; 0: disarmed
+  int64_t interval_ns_ ABSL_GUARDED_BY(mu_) = 0;
+  int overrun_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+ProcessTimers::ProcessTimers(ThreadGroup& group) : group_(group) {
+  const std::pair<TimerClock, int> kinds[3] = {
+      {TimerClock::kMonotonic, SIGALRM}, {TimerClock::kProcessCpu, SIGVTALRM}, {TimerClock::kProcessCpu, SIGPROF}};
+  for (int i = 0; i < 3; ++i) {
+    Event event;
+    event.signo = kinds[i].second;
+    intervals_[i] = std::make_unique<Timer>(group, kinds[i].first, event, SI_KERNEL, 0);
+  }
+}
+
+ProcessTimers::~ProcessTimers() = default;
+
+ProcessTimers::Setting ProcessTimers::SetInterval(int which, Setting setting) {
+  return intervals_[which]->Set(setting, false);
+}
+
+ProcessTimers::Setting ProcessTimers::GetInterval(int which) const { return intervals_[which]->Get(); }
+
+ErrnoOr<int> ProcessTimers::Create(clockid_t, TimerClock kind, Event event) {
+  absl::MutexLock lock(&mu_);
+  if (timers_.size() >= kMaxTimers) return Errno::kAgain;
+  const int id = next_id_++;
+  timers_[id] = std::make_shared<Timer>(group_, kind, event, SI_TIMER, id);
+  return id;
+}
+
+ErrnoOrVoid ProcessTimers::Delete(int id) {
+  std::shared_ptr<Timer> gone;
+  absl::MutexLock lock(&mu_);
+  const auto it = timers_.find(id);
+  if (it == timers_.end()) return Errno::kInval;
+  gone = std::move(it->second);
+  timers_.erase(it);
+  return {};
+}
+
+ErrnoOr<ProcessTimers::Setting> ProcessTimers::Set(int id, Setting setting, bool absolute) {
+  std::shared_ptr<Timer> timer;
+  {
+    absl::MutexLock lock(&mu_);
+    const auto it = timers_.find(id);
+    if (it == timers_.end()) return Errno::kInval;
+    timer = it->second;
+  }
+  return timer->Set(setting, absolute);
+}
+
+ErrnoOr<ProcessTimers::Setting> ProcessTimers::Get(int id) const {
+  absl::MutexLock lock(&mu_);
+  const auto it = timers_.find(id);
+  if (it == timers_.end()) return Errno::kInval;
+  return it->second->Get();
+}
+
+ErrnoOr<int> ProcessTimers::Overrun(int id) const {
+  absl::MutexLock lock(&mu_);
+  const auto it = timers_.find(id);
+  if (it == timers_.end()) return Errno::kInval;
+  return it->second->overrun();
+}
+
+void ProcessTimers::DropPosixTimers() { TakePosixTimers(); }
+
+std::map<int, std::shared_ptr<ProcessTimers::Timer>> ProcessTimers::TakePosixTimers() {
+  absl::MutexLock lock(&mu_);
+  return std::exchange(timers_, {});
+}
+
+void ProcessTimers::StopAll() {
+  for (const std::unique_ptr<Timer>& timer : intervals_) timer->Set({}, false);
+  for (const auto& [id, timer] : TakePosixTimers()) timer->Set({}, false);
+}
+
+}  // namespace cloister::task

@@ -1,0 +1,208 @@
+// Queueing signals and waking those who are to take them. Linux: kernel/signal.c, send_signal.
+
+#include <unistd.h>
+
+#include "sentry/task/task.h"
+#include "sentry/wait/parker.h"
+
+namespace cloister::task {
+namespace {
+
+using signal::Default;
+using signal::SignalSet;
+
+constexpr SignalSet kContinue = SignalSet::Of(SIGCONT);
+
+// From outside the container: runsc kill, the monitor. Linux: from an ancestor pid namespace.
+bool FromOutside(const siginfo_t& info) { return info.si_code == SI_USER && info.si_pid == 0; }
+
+bool FromKernel(const siginfo_t& info) { return info.si_code > 0; }
+
+// Whether the default action would end the process.
+bool IsFatal(const signal::Action& action, int signo) {
+  if (!action.is_default()) return false;
+  const Default what = signal::DefaultOf(signo);
+  return what == Default::kTerminate || what == Default::kCore;
+}
+
+// Linux: SIGNAL_UNKILLABLE. What has no handler does not reach a container's init, but for SIGKILL
+// and SIGSTOP from outside.
+bool InitIsImmune(const ThreadGroup& group, const siginfo_t& info) {
+  if (!group.is_container_init || !group.actions->Get(info.si_signo).is_default()) return false;
+  const bool unblockable = signal::kUnblockable.Has(info.si_signo);
+  return !(unblockable && FromOutside(info));
+}
+
+}  // namespace
+
+void Task::Kick() {
+  {
+    absl::MutexLock lock(&own_mu_);
+    if (thread_ && owner_.load(std::memory_order_acquire) == Owner::kGuest) thread_->Interrupt();
+  }
+  Interrupt();
+}
+
+void Task::MarkWorkLocked() {
+  work_pending_.store(true, std::memory_order_seq_cst);
+  Kick();
+}
+
+void Task::UpdateWorkPendingLocked() {
+  const bool standing = group_->stop != ThreadGroup::Stop::kNone || kernel().frozen();
+  const bool signals = !((pending_.set() | group_->pending.set()).Without(mask_)).empty();
+  work_pending_.store(killed_ || standing || signals, std::memory_order_seq_cst);
+}
+
+bool Task::SendToThread(const siginfo_t& info) {
+  wait::WakeScope scope;
+  absl::MutexLock lock(&kernel().tree_mu());
+  return SendToThreadLocked(info);
+}
+
+// Stop signals and SIGCONT cancel each other, and SIGCONT wakes whatever is stopped, even if it is
+// blocked or ignored. Linux: prepare_signal.
+static void PrepareLocked(ThreadGroup& group, int signo, absl::FunctionRef<void(SignalSet)> discard_in_tasks) {
+  if (signal::kStopSignals.Has(signo)) {
+    group.pending.Discard(kContinue);
+    discard_in_tasks(kContinue);
+  } else if (signo == SIGCONT) {
+    group.pending.Discard(signal::kStopSignals);
+    discard_in_tasks(signal::kStopSignals);
+  }
+}
+
+void Task::ContinueGroupLocked(ThreadGroup& group, bool report) {
+  if (group.stop == ThreadGroup::Stop::kNone) return;
+  const bool was_stopped = group.stop == ThreadGroup::Stop::kStopped;
+  group.stop = ThreadGroup::Stop::kNone;
+  group.stopped_tasks = 0;
+  for (Task* task : group.tasks) {
+    task->stopped_.store(false, std::memory_order_release);
+    task->MarkWorkLocked();
+  }
+  if (report && was_stopped) {
+    group.stop_reported = true;
+    group.continue_reported = false;
+    NotifyParentLocked(group, CLD_CONTINUED, SIGCONT);
+  }
+}
+
+bool Task::SendToThreadLocked(const siginfo_t& info) {
+  ThreadGroup& group = *group_;
+  const int signo = info.si_signo;
+  if (group.state != ThreadGroup::State::kRunning || killed_) return false;
+  PrepareLocked(group, signo, [&group](SignalSet set) {
+    for (Task* task : group.tasks) task->DiscardPendingLocked(set);
+  });
+  if (signo == SIGCONT || signo == SIGKILL) ContinueGroupLocked(group, signo == SIGCONT);
+  const bool blocked = mask_.Has(signo) || (saved_mask_.has_value() && saved_mask_->Has(signo));
+  if (!blocked && group.actions->Ignores(signo)) return false;
+  if (InitIsImmune(group, info) && !FromKernel(info)) return false;
+  if (!pending_.Add(info, group.Limit(RLIMIT_SIGPENDING).rlim_cur)) return false;
+  WakeForSignalLocked(group, this, info);
+  return true;
+}
+
+bool Task::SendToGroupLocked(ThreadGroup& group, const siginfo_t& info) {
+  const int signo = info.si_signo;
+  if (group.state != ThreadGroup::State::kRunning || group.tasks.empty()) return false;
+  PrepareLocked(group, signo, [&group](SignalSet set) {
+    for (Task* task : group.tasks) task->DiscardPendingLocked(set);
+  });
+  if (signo == SIGCONT || signo == SIGKILL) ContinueGroupLocked(group, signo == SIGCONT);
+  const Task& leader = *group.tasks.front();
+  if (!leader.mask_.Has(signo) && group.actions->Ignores(signo)) return false;
+  if (InitIsImmune(group, info) && !FromKernel(info)) return false;
+  if (!group.pending.Add(info, group.Limit(RLIMIT_SIGPENDING).rlim_cur)) return false;
+  WakeForSignalLocked(group, nullptr, info);
+  return true;
+}
+
+void Task::DiscardPendingLocked(SignalSet set) { pending_.Discard(set); }
+
+// Linux: complete_signal. A fatal signal ends the whole process at once.
+void Task::WakeForSignalLocked(ThreadGroup& group, Task* only, const siginfo_t& info) {
+  const int signo = info.si_signo;
+  Task* target = nullptr;
+  for (Task* task : group.tasks) {
+    if (only != nullptr && task != only) continue;
+    wait::WakeScope::NotifyLater(Ref<RefCounted>(task), task->signal_queue_, wait::Poll::kIn);
+    if (target == nullptr && !task->killed_ && (signo == SIGKILL || !task->mask_.Has(signo))) target = task;
+  }
+  if (target == nullptr) return;
+  const bool fatal = signo == SIGKILL || IsFatal(group.actions->Get(signo), signo);
+  if (fatal) {
+    BeginGroupExitLocked(group, signo, nullptr);
+    return;
+  }
+  target->MarkWorkLocked();
+}
+
+void Task::Raise(int signo) {
+  siginfo_t info = {};
+  info.si_signo = signo;
+  info.si_code = SI_KERNEL;
+  SendToThread(info);
+}
+
+void Task::ForceSignal(const siginfo_t& info) {
+  wait::WakeScope scope;
+  absl::MutexLock lock(&kernel().tree_mu());
+  const int signo = info.si_signo;
+  if (group_->state != ThreadGroup::State::kRunning) return;
+  const signal::Action action = group_->actions->Get(signo);
+  if (mask_.Has(signo) || action.is_ignore()) {
+    signal::Action reset = action;
+    reset.handler = 0;
+    group_->actions->Set(signo, reset);
+    mask_.Remove(signo);
+    if (saved_mask_.has_value()) saved_mask_->Remove(signo);
+  }
+  pending_.Discard(SignalSet::Of(signo));
+  pending_.Add(info, ~size_t{0});
+  if (IsFatal(group_->actions->Get(signo), signo)) {
+    BeginGroupExitLocked(*group_, signo, this);
+  } else {
+    work_pending_.store(true, std::memory_order_release);
+  }
+}
+
+std::optional<siginfo_t> Task::TakeSignal(SignalSet wanted) {
+  absl::MutexLock lock(&kernel().tree_mu());
+  std::optional<siginfo_t> taken = pending_.Take(wanted);
+  if (!taken.has_value()) taken = group_->pending.Take(wanted);
+  UpdateWorkPendingLocked();
+  return taken;
+}
+
+void Task::DiscardPending(SignalSet set) {
+  absl::MutexLock lock(&kernel().tree_mu());
+  group_->pending.Discard(set);
+  for (Task* task : group_->tasks) task->DiscardPendingLocked(set);
+}
+
+SignalSet Task::PendingSet() {
+  absl::MutexLock lock(&kernel().tree_mu());
+  return pending_.set() | group_->pending.set();
+}
+
+SignalSet Task::OwnPendingSet() {
+  absl::MutexLock lock(&kernel().tree_mu());
+  return pending_.set();
+}
+
+void Task::SetSignalMask(SignalSet mask) {
+  absl::MutexLock lock(&kernel().tree_mu());
+  mask_ = mask.Without(signal::kUnblockable);
+  UpdateWorkPendingLocked();
+}
+
+void Task::SetTemporaryMask(SignalSet mask) {
+  absl::MutexLock lock(&kernel().tree_mu());
+  if (!saved_mask_.has_value()) saved_mask_ = mask_;
+  mask_ = mask.Without(signal::kUnblockable);
+  UpdateWorkPendingLocked();
+}
+
+}  // namespace cloister::task

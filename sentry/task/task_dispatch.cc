@@ -1,0 +1,330 @@
+// From a trap to its answer: the part of a task that workers run.
+
+#include <utility>
+#include <variant>
+
+#include "base/log/log.h"
+#include "sentry/task/exec_state.h"
+#include "sentry/task/task.h"
+#include "sentry/wait/parker.h"
+
+namespace cloister::task {
+
+using platform::Trap;
+
+void Task::OnBorn(platform::GuestThread& thread) {
+  IncRef();
+  absl::MutexLock lock(&own_mu_);
+  thread_ = Ref<platform::GuestThread>(&thread);
+  mm_->SetSpace(Ref<platform::AddressSpace>(&thread.address_space()));
+  owner_.store(Owner::kGuest, std::memory_order_release);
+}
+
+void Task::OnTrap(platform::GuestThread&, const Trap& trap) {
+  const Ref<Task> self(this);
+  wait::WakeScope scope;
+  Owner guest = Owner::kGuest;
+  // Lost against OnGone: the task has ended already.
+  if (!owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel)) return;
+  switch (trap.kind) {
+    case Trap::Kind::kSyscall:
+      ServeSyscall();
+      return;
+    case Trap::Kind::kFault: {
+      last_fault_ = trap.fault;
+      siginfo_t info = {};
+      info.si_signo = trap.fault.signo;
+      info.si_code = trap.fault.code;
+      info.si_addr = reinterpret_cast<void*>(trap.fault.addr);
+      ForceSignal(info);
+      ReturnToGuest();
+      return;
+    }
+    case Trap::Kind::kInterrupt:
+      ReturnToGuest();
+      return;
+    case Trap::Kind::kOpsDone:
+      OnOpsDone(trap);
+      return;
+  }
+}
+
+void Task::OnGone(platform::GuestThread& thread, int) {
+  wait::WakeScope scope;
+  {
+    const Ref<Task> self(this);
+    bool current;
+    {
+      absl::MutexLock lock(&own_mu_);
+      current = thread_.get() == &thread;
+    }
+    if (current && owner_.load(std::memory_order_acquire) != Owner::kDead) {
+      {
+        absl::MutexLock lock(&kernel().tree_mu());
+        BeginGroupExitLocked(*group_, SIGKILL, this);
+        killed_ = true;
+        work_pending_.store(true, std::memory_order_release);
+      }
+      host_gone_.store(true, std::memory_order_release);
+      Owner guest = Owner::kGuest;
+      if (owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel)) {
+        Die();
+      } else {
+        Interrupt();
+      }
+    }
+  }
+  DecRef();
+}
+
+void Task::ServeSyscall() {
+  args_ = SyscallArgs(thread_->regs());
+  std::unique_ptr<RunningCall> parked;
+  Outcome outcome = kernel().dispatcher()(*this, args_, &parked);
+  call_ = std::move(parked);
+  Finish(std::move(outcome));
+}
+
+void Task::Finish(Outcome outcome) {
+  if (const Answer* answer = std::get_if<Answer>(&outcome)) {
+    EndCall(*answer);
+  } else if (const Block* block = std::get_if<Block>(&outcome)) {
+    ParkOn(*block);
+  } else if (RunPlan* run = std::get_if<RunPlan>(&outcome)) {
+    FinishPlan(std::move(*run));
+  } else if (const RunHostOps* ops = std::get_if<RunHostOps>(&outcome)) {
+    RunOps(AfterOps::kReturnValue, ops->ops);
+  } else if (const CloneControl* clone = std::get_if<CloneControl>(&outcome)) {
+    Clone(*clone);
+  } else if (ExecControl* exec = std::get_if<ExecControl>(&outcome)) {
+    Exec(std::move(*exec));
+  } else if (const ExitControl* exit = std::get_if<ExitControl>(&outcome)) {
+    Exit(exit->wait_status, exit->group);
+  } else {
+    Sigreturn();
+  }
+}
+
+bool Task::TakeMemoryOp() {
+  if (holds_memory_op_ || mm_->users() == 1) return true;
+  holds_memory_op_ = mm_->TryTakeOp();
+  return holds_memory_op_;
+}
+
+Block Task::MemoryOpBlock() const {
+  Block block;
+  block.on.push_back({Ref<RefCounted>(mm_), &mm_->op_queue(), Poll::kIn});
+  block.at_signal = Restart::kNoIntr;
+  return block;
+}
+
+void Task::ReleaseMemoryOp() {
+  if (std::exchange(holds_memory_op_, false)) mm_->ReleaseOp();
+}
+
+void Task::FinishPlan(RunPlan run) {
+  plan_ = std::move(run.plan);
+  if (plan_.ops.empty()) {
+    EndCall(static_cast<int64_t>(plan_.result));
+    return;
+  }
+  const bool must_report = holds_memory_op_ || interrupted() || plan_.ops.size() > platform::GuestThread::kMaxOps ||
+                           kernel().tracer() != nullptr;
+  if (must_report) {
+    RunOps(AfterOps::kPlan, plan_.ops);
+    return;
+  }
+  // The host reports only if it fails: the guest goes on with the result.
+  after_ops_ = AfterOps::kPlan;
+  call_.reset();
+  const Ref<platform::GuestThread> thread = thread_;
+  thread->regs().rax = plan_.result;
+  const auto ops = plan_.ops;
+  const auto keep = plan_.keep;
+  owner_.store(Owner::kGuest, std::memory_order_release);
+  thread->RunOps(ops, platform::AfterOps::kResume);
+  Owner guest = Owner::kGuest;
+  if (host_gone_.load(std::memory_order_acquire) &&
+      owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel)) {
+    Die();
+  }
+}
+
+void Task::ParkOn(const Block& block) {
+  if (call_ == nullptr) {
+    LOG(kError, "syscall %d blocks without a call", args_.number());
+    EndCall(Errno::kIo);
+    return;
+  }
+  block_ = block;
+  parked_syscall_.store(static_cast<int>(args_.number()), std::memory_order_relaxed);
+  Arm(block_);
+  StepParked();
+}
+
+void Task::OnWake() {
+  const Ref<Task> self(this);
+  if (call_ == nullptr) {  // stood still: stopped or frozen
+    Disarm();
+    ReturnToGuest();
+    return;
+  }
+  StepParked();
+}
+
+namespace {
+
+bool SameQueues(const Block& a, const Block& b) {
+  if (a.on.size() != b.on.size() || a.until != b.until) return false;
+  for (size_t i = 0; i < a.on.size(); ++i) {
+    if (a.on[i].queue != b.on[i].queue || !(a.on[i].events == b.on[i].events)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+// Armed. Runs the call until it ends, or parks for good.
+void Task::StepParked() {
+  for (;;) {
+    if (interrupted()) {
+      bool still;
+      bool dead;
+      {
+        absl::MutexLock lock(&kernel().tree_mu());
+        dead = killed_;
+        still = !dead && ShouldStandStillLocked();
+      }
+      if (dead) {
+        Disarm();
+        call_.reset();
+        parked_syscall_.store(-1, std::memory_order_relaxed);
+        ReleaseMemoryOp();
+        Die();
+        return;
+      }
+      if (still) {
+        if (Park()) return;
+        continue;
+      }
+    }
+    Outcome outcome = call_->Step(*this);
+    Block* block = std::get_if<Block>(&outcome);
+    if (block == nullptr) {
+      Disarm();
+      parked_syscall_.store(-1, std::memory_order_relaxed);
+      Finish(std::move(outcome));
+      return;
+    }
+    if (expired()) {
+      Disarm();
+      parked_syscall_.store(-1, std::memory_order_relaxed);
+      EndCall(block->at_deadline);
+      return;
+    }
+    if (!block->killable_only && SignalToDeliver()) {
+      Disarm();
+      parked_syscall_.store(-1, std::memory_order_relaxed);
+      EndCall(block->at_signal);
+      return;
+    }
+    if (!SameQueues(block_, *block)) {
+      Disarm();
+      block_ = std::move(*block);
+      Arm(block_);
+      continue;
+    }
+    if (Park()) return;
+  }
+}
+
+void Task::EndCall(Answer answer) {
+  ReleaseMemoryOp();
+  if (answer == Answer(Restart::kRestartBlock)) {
+    restart_call = std::move(call_);
+  } else {
+    call_.reset();
+  }
+  if (const Tracer tracer = kernel().tracer()) tracer(*this, args_, answer.rax());
+  thread_->regs().rax = static_cast<uint64_t>(answer.rax());
+  if (answer.wants_restart() && !interrupted()) SettleRestart(nullptr);
+  ReturnToGuest();
+}
+
+void Task::ReturnToGuest() {
+  if (interrupted() || saved_mask_.has_value()) {
+    if (DoPendingWork() == Delivery::kGivenAway) return;
+  }
+  ResumeGuest();
+}
+
+void Task::ResumeGuest() {
+  const Ref<platform::GuestThread> thread = thread_;
+  owner_.store(Owner::kGuest, std::memory_order_release);
+  thread->Resume();
+  Owner guest = Owner::kGuest;
+  if (host_gone_.load(std::memory_order_acquire) &&
+      owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel)) {
+    Die();
+  }
+}
+
+void Task::RunOps(AfterOps after, std::span<const platform::HostOp> ops) {
+  after_ops_ = after;
+  const Ref<platform::GuestThread> thread = thread_;
+  owner_.store(Owner::kGuest, std::memory_order_release);
+  thread->RunOps(ops.first(std::min(ops.size(), platform::GuestThread::kMaxOps)), platform::AfterOps::kReport);
+  Owner guest = Owner::kGuest;
+  if (host_gone_.load(std::memory_order_acquire) &&
+      owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel)) {
+    Die();
+  }
+}
+
+void Task::OnOpsDone(const Trap& trap) {
+  switch (std::exchange(after_ops_, AfterOps::kNothing)) {
+    case AfterOps::kNothing:
+      ReturnToGuest();
+      return;
+    case AfterOps::kPlan:
+      if (trap.result < 0 && trap.result >= -4095 && trap.ops_run > 0) {
+        mm_->Failed(plan_, trap.ops_run);
+        EndCall(FromHostErrno(static_cast<int>(-trap.result)));
+        return;
+      }
+      plan_.ops.erase(plan_.ops.begin(), plan_.ops.begin() + std::min<size_t>(trap.ops_run, plan_.ops.size()));
+      if (!plan_.ops.empty()) {
+        RunOps(AfterOps::kPlan, plan_.ops);
+      } else {
+        EndCall(static_cast<int64_t>(plan_.result));
+      }
+      return;
+    case AfterOps::kReturnValue:
+      EndCall(trap.result);
+      return;
+    case AfterOps::kExecStep:
+      ExecStep(&trap);
+      return;
+    case AfterOps::kSignalFrame:
+      // The stack was good a moment ago; if it is not now, the guest faults by itself.
+      ReturnToGuest();
+      return;
+    case AfterOps::kSigreturn:
+      if (trap.result < 0) {
+        siginfo_t info = {};
+        info.si_signo = SIGSEGV;
+        info.si_code = SI_KERNEL;
+        ForceSignal(info);
+      }
+      ReturnToGuest();
+      return;
+    case AfterOps::kClone:
+      FinishClone(trap);
+      return;
+    case AfterOps::kForkChild:
+      FinishForkChild(trap);
+      return;
+  }
+}
+
+}  // namespace cloister::task
