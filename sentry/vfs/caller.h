@@ -15,11 +15,11 @@ namespace cloister::vfs {
 struct Caller {
   auth::CredRef cred;
   Ref<MountNamespace> mounts;
-  Path root;                // chroot(2)
+  Path root;  // chroot(2)
   Path cwd;
   mode_t umask = 022;
-  pid_t thread_group = 0;   // guest pid: owner of POSIX locks, F_SETOWN default
-  const void* files = nullptr;  // identity of the fd table: owner of POSIX locks
+  pid_t thread_group = 0;                 // guest pid: owner of POSIX locks, F_SETOWN default
+  const void* files = nullptr;            // identity of the fd table: owner of POSIX locks
   uint64_t max_file_size = ~uint64_t{0};  // RLIMIT_FSIZE
 };
 

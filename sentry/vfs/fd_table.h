@@ -14,16 +14,19 @@
 namespace cloister::vfs {
 
 // Descriptor numbers of a process. Linux: struct files_struct. Shared by tasks made with
-// CLONE_FILES. Thread-safe. Files that leave the table are released outside its lock.
+// CLONE_FILES. Thread-safe. Files that leave the table are released outside its lock, after the
+// POSIX locks that the table (their owner) had on them.
 class FdTable : public RefCounted {
  public:
   FdTable() = default;
+  ~FdTable() override;
 
   // kBadf where fd is not open. O_PATH files are given too: callers that need more say so.
   ErrnoOr<Ref<FileDescription>> Get(int fd) const ABSL_LOCKS_EXCLUDED(mu_);
 
   // The lowest free number at or above least and below limit (RLIMIT_NOFILE); kMFile if there is none.
-  ErrnoOr<int> Install(Ref<FileDescription> file, bool cloexec, int least, uint64_t limit) ABSL_LOCKS_EXCLUDED(mu_);
+  ErrnoOr<int> Install(Ref<FileDescription> file, bool cloexec, int least, uint64_t limit)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // dup2(2): number fd, whatever was there before is returned to be flushed.
   ErrnoOr<Ref<FileDescription>> InstallAt(int fd, Ref<FileDescription> file, bool cloexec, uint64_t limit)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -50,6 +53,13 @@ class FdTable : public RefCounted {
     Ref<FileDescription> file;
     bool cloexec = false;
   };
+
+  Ref<FileDescription> TakeLocked(size_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::vector<Ref<FileDescription>> RemoveWhere(size_t first, size_t end, bool only_cloexec)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // A number of the file was closed: this table's POSIX locks on it go, fcntl(2).
+  void DropPosixLocks(const FileDescription& file) const ABSL_LOCKS_EXCLUDED(mu_);
+
   mutable absl::Mutex mu_;  // leaf
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mu_);
   size_t lowest_free_ ABSL_GUARDED_BY(mu_) = 0;  // no number below it is free

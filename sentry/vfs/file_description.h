@@ -20,8 +20,15 @@
 #include "sentry/wait/poll.h"
 #include "sentry/wait/wait_queue.h"
 
+namespace cloister::event {
+class AnonFile;
+class EpollFile;
+}  // namespace cloister::event
 namespace cloister::net {
 class Socket;
+}
+namespace cloister::pipe {
+class PipeFile;
 }
 
 namespace cloister::vfs {
@@ -30,6 +37,13 @@ using usermem::AddressSpace;
 using usermem::UserBuffer;
 
 class DirectoryFile;
+
+// Is told once that an open file goes: its last reference is dropped and it is about to be destroyed
+// (epoll(7) drops its interest then). Runs on whatever thread dropped it.
+class ReleaseHook : public RefCounted {
+ public:
+  virtual void OnRelease() = 0;
+};
 
 // One ioctl(2): the command, its argument, and the memory that the argument may point into.
 struct IoctlRequest {
@@ -50,8 +64,9 @@ class FileDescription : public RefCounted {
   FileDescription(int flags, Path path, auth::CredRef cred);
   ~FileDescription() override;
 
-  bool readable() const { return (access_ & O_ACCMODE) != O_WRONLY && !is_path_only(); }
-  bool writable() const { return (access_ & O_ACCMODE) != O_RDONLY && !is_path_only(); }
+  // Access mode 3 is neither: for ioctl(2) alone.
+  bool readable() const { return access_mode() == O_RDONLY || access_mode() == O_RDWR; }
+  bool writable() const { return access_mode() == O_WRONLY || access_mode() == O_RDWR; }
   bool is_path_only() const { return (access_ & O_PATH) != 0; }
   // Access mode and status flags, as fcntl(2) F_GETFL (O_LARGEFILE included).
   int flags() const { return access_ | status_.load(std::memory_order_relaxed); }
@@ -67,28 +82,45 @@ class FileDescription : public RefCounted {
   virtual std::string Name() const;
 
   // At the file's position (streams: the next bytes). kBadf has been checked; 0 is the end.
-  virtual ErrnoOr<size_t> Read(UserBuffer& dst);      // default kInval
-  virtual ErrnoOr<size_t> Write(UserBuffer& src);     // default kInval
+  virtual ErrnoOr<size_t> Read(UserBuffer& dst);   // default kInval
+  virtual ErrnoOr<size_t> Write(UserBuffer& src);  // default kInval
   // pread(2), pwrite(2): the position stays. Default kSPipe.
   virtual ErrnoOr<size_t> ReadAt(UserBuffer& dst, int64_t offset);
   virtual ErrnoOr<size_t> WriteAt(UserBuffer& src, int64_t offset);
+  // At the end of the file whatever the position is (O_APPEND); *end receives the new end. Default kSPipe.
+  virtual ErrnoOr<size_t> Append(UserBuffer& src, int64_t* end);
   // lseek(2). Default kSPipe.
   virtual ErrnoOr<int64_t> Seek(int64_t offset, int whence);
 
   virtual wait::Poll Ready() const { return wait::Poll::kIn | wait::Poll::kOut; }
   // Null: always ready, and epoll(7) refuses it (regular files, directories).
   virtual wait::WaitQueue* wait_queue() { return nullptr; }
+  // A FIFO whose other end is missing: a blocking open(2) waits on wait_queue() until this is false.
+  virtual bool OpenPending() const { return false; }
 
   // ioctl(2) beyond FIOCLEX, FIONCLEX, FIONBIO, FIOASYNC, which the syscall layer serves. Default kNotTy.
   virtual ErrnoOr<int64_t> Ioctl(const IoctlRequest& request);
-  virtual ErrnoOrVoid Sync(bool data_only);                                     // default kInval
-  virtual ErrnoOrVoid Allocate(int mode, uint64_t offset, uint64_t length);     // default kNoDev/kSPipe
+  virtual ErrnoOrVoid Sync(bool data_only);                                  // default kInval
+  virtual ErrnoOrVoid Allocate(int mode, uint64_t offset, uint64_t length);  // default kNoDev/kSPipe
   // Once for each close(2) of a number that refers to it.
   virtual ErrnoOrVoid Flush() { return {}; }
 
   virtual mm::Mappable* AsMappable() { return nullptr; }
   virtual DirectoryFile* AsDirectory() { return nullptr; }
+  virtual event::AnonFile* AsAnon() { return nullptr; }
+  virtual event::EpollFile* AsEpoll() { return nullptr; }
   virtual net::Socket* AsSocket() { return nullptr; }
+  virtual pipe::PipeFile* AsPipe() { return nullptr; }
+
+  // The file's one hook; null as long as nobody set one. The file keeps a reference.
+  ReleaseHook* release_hook() const { return release_hook_.load(std::memory_order_acquire); }
+  // False, and nothing changes, if there is one already.
+  bool SetReleaseHook(Ref<ReleaseHook> hook) {
+    ReleaseHook* none = nullptr;
+    if (!release_hook_.compare_exchange_strong(none, hook.get(), std::memory_order_acq_rel)) return false;
+    static_cast<void>(hook.Release());
+    return true;
+  }
 
   // fcntl(2) F_SETOWN, F_SETSIG; delivery of SIGIO is the task layer's.
   std::atomic<int> owner_type{0};
@@ -96,11 +128,20 @@ class FileDescription : public RefCounted {
   std::atomic<int> owner_signal{0};
 
  protected:
+  // Runs the release hook (first); its flock(2) and open-file-description locks go away.
+  void OnLastRef() override;
+  // For OnLastRef alone.
+  void RunReleaseHook() {
+    if (const Ref<ReleaseHook> hook = Ref<ReleaseHook>::Adopt(release_hook())) hook->OnRelease();
+  }
   // For subclasses whose Ready changes.
   void set_status(int status) { status_.store(status, std::memory_order_relaxed); }
 
  private:
-  const int access_;  // O_ACCMODE, O_PATH and what never changes
+  int access_mode() const { return is_path_only() ? 3 : access_ & O_ACCMODE; }
+
+  std::atomic<ReleaseHook*> release_hook_{nullptr};  // one reference
+  const int access_;                                 // O_ACCMODE, O_PATH and what never changes
   std::atomic<int> status_;
   const Path path_;
   const auth::CredRef cred_;
@@ -114,12 +155,12 @@ class SeekableFile : public FileDescription {
   ErrnoOr<size_t> Read(UserBuffer& dst) override;
   ErrnoOr<size_t> Write(UserBuffer& src) override;
   ErrnoOr<int64_t> Seek(int64_t offset, int whence) override;
+  // Atomic with respect to other appenders: WriteAt(Size()) under the inode's append lock.
+  ErrnoOr<size_t> Append(UserBuffer& src, int64_t* end) override;
 
  protected:
   // Current size, for SEEK_END and O_APPEND.
   virtual ErrnoOr<uint64_t> Size() = 0;
-  // Appends atomically with respect to other appenders. Default: WriteAt(Size()) under the inode's append lock.
-  virtual ErrnoOr<size_t> Append(UserBuffer& src, int64_t* end);
   // SEEK_DATA, SEEK_HOLE. Default: all data, one hole at the end.
   virtual ErrnoOr<int64_t> SeekHole(int64_t offset, bool data);
 
@@ -144,6 +185,26 @@ class DirectoryFile : public FileDescription {
   // given again next time) or there are none; moves the position behind the last one taken.
   virtual ErrnoOrVoid ReadDir(absl::FunctionRef<bool(const Entry&)> emit) = 0;
   ErrnoOr<size_t> Read(UserBuffer&) override { return Errno::kIsDir; }
+};
+
+// A directory whose cookies are numbers that a file system gives its entries once and for all, so
+// that a reader neither misses nor repeats one while others come and go. "." and ".." are made here.
+class CookieDirectory : public DirectoryFile {
+ public:
+  using DirectoryFile::DirectoryFile;
+  static constexpr int64_t kFirstCookie = 3;  // the least that an entry may have
+
+  ErrnoOrVoid ReadDir(absl::FunctionRef<bool(const Entry&)> emit) override ABSL_LOCKS_EXCLUDED(position_mu_);
+  ErrnoOr<int64_t> Seek(int64_t offset, int whence) override ABSL_LOCKS_EXCLUDED(position_mu_);
+
+ protected:
+  // Entries with cookies from `from` on, ascending, until emit says false. An entry's `next` is its
+  // own cookie plus one.
+  virtual ErrnoOrVoid Emit(int64_t from, absl::FunctionRef<bool(const Entry&)> emit) = 0;
+
+ private:
+  absl::Mutex position_mu_;  // above the inode's locks
+  int64_t position_ ABSL_GUARDED_BY(position_mu_) = 0;
 };
 
 }  // namespace cloister::vfs

@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/synchronization/mutex.h"
 #include "base/error/errno_or.h"
 #include "base/own/ref.h"
 #include "sentry/auth/credentials.h"
@@ -74,7 +76,8 @@ struct NewNode {
   dev_t rdev = 0;
 };
 
-// How a file is to be opened. Permission has been checked.
+// How a file is to be opened. Permission has been checked. O_TRUNC (regular files only) is the
+// file system's to carry out; set-id bits have been cleared by then.
 struct OpenRequest {
   int flags = 0;  // open(2)'s, without O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECTORY, O_CLOEXEC
   Path path;      // the file's place, kept by the description
@@ -101,7 +104,7 @@ class Inode : public RefCounted {
   virtual ErrnoOr<Ownership> GetOwnership();
   virtual ErrnoOrVoid SetAttr(const AttrChange& change) = 0;
 
-  // Opens it. kNxIo for sockets.
+  // Opens it. kNxIo for sockets. FIFOs and devices: OpenSpecial (special_files.h).
   virtual ErrnoOr<Ref<FileDescription>> Open(const OpenRequest& request) = 0;
 
   // Extended attributes, names with their prefix; kOpNotSupp by default. The VFS has checked
@@ -119,15 +122,28 @@ class Inode : public RefCounted {
   // The same, or null if nobody ever locked it.
   FileLocks* locks_if_any() const { return locks_.load(std::memory_order_acquire); }
 
+  // Held while a file is appended to, where the host does not do it atomically.
+  absl::Mutex& append_mu() { return append_mu_; }
+
+  // What the opens of a FIFO share: its pipe, made by the first of them. It must not hold the inode.
+  Ref<RefCounted> SharedState(absl::FunctionRef<Ref<RefCounted>()> make) ABSL_LOCKS_EXCLUDED(state_mu_);
+
   // Somebody bound a unix socket here: what connect(2) finds. Owned by sentry/net/unix.
   void SetBoundSocket(RefCounted* socket) { bound_socket_ = socket; }
   RefCounted* bound_socket() const { return bound_socket_; }
+
+ protected:
+  // Not recursive: a chain of directories may be deeper than the stack.
+  void OnLastRef() override;
 
  private:
   const Ref<FileSystem> fs_;
   const mode_t type_;
   std::atomic<FileLocks*> locks_{nullptr};
   std::atomic<RefCounted*> bound_socket_{nullptr};
+  absl::Mutex append_mu_;  // above the inode's own locks
+  absl::Mutex state_mu_;   // leaf
+  Ref<RefCounted> state_ ABSL_GUARDED_BY(state_mu_);
 };
 
 // A directory. The VFS has checked names (1 to 255 bytes, no '/', not "." or ".."), permissions
@@ -146,6 +162,9 @@ class DirectoryInode : public Inode {
 
   // The entry, or kNoEnt.
   virtual ErrnoOr<Ref<Inode>> Lookup(std::string_view name) = 0;
+  // For kRevalidate: the entry as it is now, which is `cached` itself (null: there was none) where
+  // nothing changed. Default: Lookup, and the same object is taken for the same file.
+  virtual ErrnoOr<Ref<Inode>> Revalidate(std::string_view name, const Ref<Inode>& cached);
 
   // Changes. kExist where the name is taken, kPerm (the default) where the file system has none of it.
   virtual ErrnoOr<Ref<Inode>> Create(std::string_view name, const NewNode& node);  // all but symlinks

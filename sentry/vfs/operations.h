@@ -19,14 +19,15 @@ namespace cloister::vfs {
 
 // Where a relative path begins: caller.cwd, or a directory descriptor's path. path(7) resolution(7).
 struct WalkOptions {
-  bool follow_last = true;       // a symlink at the end is followed
-  bool want_directory = false;   // else kNotDir
-  bool allow_empty = false;      // AT_EMPTY_PATH: "" is `start` itself
-  uint64_t resolve = 0;          // openat2(2): RESOLVE_…
+  bool follow_last = true;      // a symlink at the end is followed
+  bool want_directory = false;  // else kNotDir
+  bool allow_empty = false;     // AT_EMPTY_PATH: "" is `start` itself
+  uint64_t resolve = 0;         // openat2(2): RESOLVE_…
 };
 
 // The existing file that `path` names. Absolute paths begin at caller.root.
-ErrnoOr<Path> Resolve(const Caller& caller, const Path& start, std::string_view path, const WalkOptions& options);
+ErrnoOr<Path> Resolve(const Caller& caller, const Path& start, std::string_view path,
+                      const WalkOptions& options);
 
 // The directory and the last component's name, for calls that make or remove a name. A trailing
 // slash is reported; the name may be "." or ".." (callers refuse it with their own errno).
@@ -35,7 +36,8 @@ struct Parent {
   std::string name;
   bool trailing_slash = false;
 };
-ErrnoOr<Parent> ResolveParent(const Caller& caller, const Path& start, std::string_view path, uint64_t resolve = 0);
+ErrnoOr<Parent> ResolveParent(const Caller& caller, const Path& start, std::string_view path,
+                              uint64_t resolve = 0);
 
 // open(2). flags as given by the guest; mode before umask.
 ErrnoOr<Ref<FileDescription>> Open(const Caller& caller, const Path& start, std::string_view path, int flags,
@@ -43,15 +45,17 @@ ErrnoOr<Ref<FileDescription>> Open(const Caller& caller, const Path& start, std:
 // Opens what is already found: /proc/PID/fd/N, exec. Checks permission.
 ErrnoOr<Ref<FileDescription>> OpenPath(const Caller& caller, const Path& path, int flags);
 
-ErrnoOr<Path> MakeNode(const Caller& caller, const Path& start, std::string_view path, mode_t mode, dev_t rdev);
+ErrnoOr<Path> MakeNode(const Caller& caller, const Path& start, std::string_view path, mode_t mode,
+                       dev_t rdev);
 ErrnoOrVoid MakeDirectory(const Caller& caller, const Path& start, std::string_view path, mode_t mode);
-ErrnoOrVoid MakeSymlink(const Caller& caller, std::string_view target, const Path& start, std::string_view path);
+ErrnoOrVoid MakeSymlink(const Caller& caller, std::string_view target, const Path& start,
+                        std::string_view path);
 // linkat(2) of an existing file (already resolved).
 ErrnoOrVoid MakeLink(const Caller& caller, const Path& target, const Path& start, std::string_view path);
 ErrnoOrVoid Unlink(const Caller& caller, const Path& start, std::string_view path);
 ErrnoOrVoid RemoveDirectory(const Caller& caller, const Path& start, std::string_view path);
-ErrnoOrVoid Rename(const Caller& caller, const Path& old_start, std::string_view old_path, const Path& new_start,
-                   std::string_view new_path, uint32_t flags);
+ErrnoOrVoid Rename(const Caller& caller, const Path& old_start, std::string_view old_path,
+                   const Path& new_start, std::string_view new_path, uint32_t flags);
 ErrnoOr<std::string> Readlink(const Caller& caller, const Path& link);
 
 ErrnoOr<struct statx> Stat(const Path& path);
@@ -64,9 +68,12 @@ ErrnoOrVoid ChangeTimes(const Caller& caller, const Path& path, const timespec* 
 ErrnoOrVoid Truncate(const Caller& caller, const Path& path, uint64_t size);
 // ftruncate(2): open for writing, no further check.
 ErrnoOrVoid TruncateFile(const Caller& caller, FileDescription& file, uint64_t size);
+// Before a write of any kind: a regular file loses its set-id bits unless the caller has CAP_FSETID.
+ErrnoOrVoid ClearSetIdForWrite(const Caller& caller, FileDescription& file);
 
 ErrnoOr<std::string> GetXattr(const Caller& caller, const Path& path, const std::string& name);
-ErrnoOrVoid SetXattr(const Caller& caller, const Path& path, const std::string& name, std::string_view value, int flags);
+ErrnoOrVoid SetXattr(const Caller& caller, const Path& path, const std::string& name, std::string_view value,
+                     int flags);
 ErrnoOrVoid RemoveXattr(const Caller& caller, const Path& path, const std::string& name);
 ErrnoOr<std::vector<std::string>> ListXattr(const Caller& caller, const Path& path);
 

@@ -23,7 +23,9 @@ class Path {
   explicit operator bool() const { return static_cast<bool>(dentry_); }
   const Ref<Mount>& mount() const { return mount_; }
   const Ref<Dentry>& dentry() const { return dentry_; }
-  friend bool operator==(const Path& a, const Path& b) { return a.mount_ == b.mount_ && a.dentry_ == b.dentry_; }
+  friend bool operator==(const Path& a, const Path& b) {
+    return a.mount_ == b.mount_ && a.dentry_ == b.dentry_;
+  }
 
  private:
   Ref<Mount> mount_;

@@ -1,0 +1,106 @@
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "sentry/vfs/operations.h"
+#include "sentry/vfs/permission.h"
+
+// xattr(7): which names there are, and who may read and change them.
+
+namespace cloister::vfs {
+namespace {
+
+constexpr size_t kMaxName = 255;        // XATTR_NAME_MAX
+constexpr size_t kMaxValue = 64 << 10;  // XATTR_SIZE_MAX
+constexpr std::string_view kCapability = "security.capability";
+
+enum class Space { kUser, kTrusted, kSecurity, kNone };
+
+Space SpaceOf(std::string_view name) {
+  const auto in = [&](std::string_view prefix) {
+    return name.size() > prefix.size() && name.starts_with(prefix);
+  };
+  if (in("user.")) return Space::kUser;
+  if (in("trusted.")) return Space::kTrusted;
+  if (in("security.")) return Space::kSecurity;
+  return Space::kNone;
+}
+
+ErrnoOrVoid CheckName(std::string_view name) {
+  return name.empty() || name.size() > kMaxName ? Errno::kRange : Ok();
+}
+
+// Linux: xattr_permission for reading.
+ErrnoOrVoid MayRead(const auth::Credentials& cred, Inode& inode, std::string_view name) {
+  switch (SpaceOf(name)) {
+    case Space::kUser:
+      if (inode.type() != S_IFREG && !inode.is_directory()) return Errno::kNoData;
+      return CheckInode(cred, inode, R_OK);
+    case Space::kTrusted:
+      return cred.Has(CAP_SYS_ADMIN) ? Ok() : Errno::kNoData;
+    case Space::kSecurity:
+      return {};
+    case Space::kNone:
+      break;
+  }
+  return Errno::kOpNotSupp;
+}
+
+// And for changing.
+ErrnoOrVoid MayWrite(const auth::Credentials& cred, Inode& inode, std::string_view name) {
+  switch (SpaceOf(name)) {
+    case Space::kUser: {
+      if (inode.type() != S_IFREG && !inode.is_directory()) return Errno::kPerm;
+      const Ownership owner = TRY(inode.GetOwnership());
+      if (inode.is_directory() && (owner.mode & S_ISVTX) != 0 && !IsOwnerOrCapable(cred, owner))
+        return Errno::kPerm;
+      return CheckPermission(cred, owner, W_OK);
+    }
+    case Space::kTrusted:
+      return cred.Has(CAP_SYS_ADMIN) ? Ok() : Errno::kPerm;
+    case Space::kSecurity:
+      return cred.Has(name == kCapability ? CAP_SETFCAP : CAP_SYS_ADMIN) ? Ok() : Errno::kPerm;
+    case Space::kNone:
+      break;
+  }
+  return Errno::kOpNotSupp;
+}
+
+}  // namespace
+
+ErrnoOr<std::string> GetXattr(const Caller& caller, const Path& path, const std::string& name) {
+  TRY_VOID(CheckName(name));
+  Inode& inode = *path.dentry()->inode();
+  TRY_VOID(MayRead(*caller.cred, inode, name));
+  return inode.GetXattr(name);
+}
+
+ErrnoOrVoid SetXattr(const Caller& caller, const Path& path, const std::string& name, std::string_view value,
+                     int flags) {
+  if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) return Errno::kInval;
+  TRY_VOID(CheckName(name));
+  if (value.size() > kMaxValue) return Errno::k2Big;
+  if (path.mount()) TRY_VOID(CheckWritable(*path.mount()));
+  Inode& inode = *path.dentry()->inode();
+  TRY_VOID(MayWrite(*caller.cred, inode, name));
+  return inode.SetXattr(name, value, flags);
+}
+
+ErrnoOrVoid RemoveXattr(const Caller& caller, const Path& path, const std::string& name) {
+  TRY_VOID(CheckName(name));
+  if (path.mount()) TRY_VOID(CheckWritable(*path.mount()));
+  Inode& inode = *path.dentry()->inode();
+  TRY_VOID(MayWrite(*caller.cred, inode, name));
+  return inode.RemoveXattr(name);
+}
+
+ErrnoOr<std::vector<std::string>> ListXattr(const Caller& caller, const Path& path) {
+  std::vector<std::string> names = TRY(path.dentry()->inode()->ListXattr());
+  if (!caller.cred->Has(CAP_SYS_ADMIN)) {
+    std::erase_if(names, [](const std::string& name) { return SpaceOf(name) == Space::kTrusted; });
+  }
+  return names;
+}
+
+}  // namespace cloister::vfs
