@@ -1,8 +1,8 @@
 #ifndef CLOISTER_SENTRY_MM_MEMORY_MANAGER_H_
 #define CLOISTER_SENTRY_MM_MEMORY_MANAGER_H_
 
+#include <atomic>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +14,7 @@
 #include "base/own/ref.h"
 #include "platform/api/address_space.h"
 #include "platform/api/host_op.h"
+#include "sentry/mm/area_list.h"
 #include "sentry/mm/mappable.h"
 #include "sentry/wait/wait_queue.h"
 
@@ -22,54 +23,59 @@ namespace cloister::mm {
 using platform::AddressSpace;
 using platform::HostOp;
 
-inline constexpr uint64_t kPageSize = 4096;
-
-// One mapping. Linux: struct vm_area_struct.
-struct Area {
-  uint64_t start = 0;
-  uint64_t end = 0;          // exclusive
-  int prot = 0;              // PROT_…
-  int flags = 0;             // MAP_SHARED or MAP_PRIVATE, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_NORESERVE, MAP_LOCKED
-  MappedFile file;           // empty for anonymous memory
-  uint64_t offset = 0;       // of start in file
-  bool may_write = true;     // a shared mapping of a file that is not open for writing: false
-  bool dont_fork = false;    // MADV_DONTFORK
-  bool wipe_on_fork = false; // MADV_WIPEONFORK
-  std::string name;          // "[stack]", "[heap]", "[vdso]"; empty otherwise
-};
-
 // What the stopped guest thread is to run, and what the syscall then returns. The areas have been
-// changed already; if an operation fails on the host, call Failed with the plan.
+// changed already; if an operation fails on the host, call Failed with the plan. No operations:
+// there is nothing to do on the host.
 struct Plan {
   uint64_t result = 0;
   absl::InlinedVector<HostOp, 4> ops;
   std::vector<MappedFile> keep;  // files whose descriptors ops use
-  uint64_t start = 0, end = 0;   // the range that is touched
+  uint64_t start = 0, end = 0;   // the range that is touched; empty: the list does not change
+
+  // What the syscall returns if the host refuses; unset: the host's errno. (brk: the old break.)
+  std::optional<uint64_t> result_if_failed;
+
+  // For Failed: what was there before. Drop the plan where no lock is held: it may hold the last
+  // reference to a file.
+  std::vector<Area> before;
+  uint64_t moved_start = 0, moved_end = 0;  // mremap: the second range that is touched
+  std::optional<uint64_t> brk_before;
 };
 
 struct Limits {
   uint64_t address_space = ~uint64_t{0};  // RLIMIT_AS
   uint64_t data = ~uint64_t{0};           // RLIMIT_DATA
   uint64_t stack = 8 << 20;               // RLIMIT_STACK
-  uint64_t locked = ~uint64_t{0};         // RLIMIT_MEMLOCK
+  uint64_t locked = ~uint64_t{0};         // RLIMIT_MEMLOCK; with CAP_IPC_LOCK: no limit
 };
 
 // The list of a process' mappings. Linux: struct mm_struct. Decides; the guest's own stopped thread
-// carries out. Shared by tasks made with CLONE_VM. Thread-safe.
+// carries out. Shared by tasks made with CLONE_VM. Thread-safe. Every number may come from a
+// hostile guest.
 //
 // Two threads of one process must not have operations under way at once, or a late munmap would
 // hit a new mapping: the dispatcher holds the OpToken from the decision until the host is done
 // (not needed while only one thread uses the memory).
+//
+// Deviation from Linux: a call over several areas of which a later one may not be changed changes
+// none of them (Linux has then changed the earlier ones).
 class MemoryManager : public RefCounted {
  public:
+  // Linux: vm.mmap_min_addr and vm.max_map_count.
+  static constexpr uint64_t kMinAddress = 0x10000;
+  static constexpr size_t kMaxAreas = 65530;
+
   // task_size: mappings end at or below it. Randomised bases are chosen here.
   MemoryManager(Ref<AddressSpace> space, uint64_t task_size);
 
   AddressSpace& space() const { return *space_; }
   uint64_t task_size() const { return task_size_; }
+  // Where the stack of a program ends: randomised, with mmap_base well below it.
+  uint64_t stack_top() const { return stack_top_; }
 
-  // mmap(2): addr and flags as given. file empty for MAP_ANONYMOUS; the caller has checked access
-  // modes of the descriptor and gives what mprotect may allow later.
+  // mmap(2): addr and flags as given. file empty for MAP_ANONYMOUS (shared too: the host's own
+  // shared memory then, inherited by fork); the caller has checked access modes of the descriptor
+  // and gives what mprotect may allow later.
   struct MapRequest {
     uint64_t addr = 0;
     uint64_t length = 0;
@@ -78,21 +84,36 @@ class MemoryManager : public RefCounted {
     MappedFile file;
     uint64_t offset = 0;
     bool may_write = true;
+    bool may_exec = true;
     std::string name;
   };
   ErrnoOr<Plan> Map(const MapRequest& request, const Limits& limits) ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOr<Plan> Unmap(uint64_t addr, uint64_t length) ABSL_LOCKS_EXCLUDED(mu_);
-  ErrnoOr<Plan> Protect(uint64_t addr, uint64_t length, int prot) ABSL_LOCKS_EXCLUDED(mu_);
+  ErrnoOr<Plan> Protect(uint64_t addr, uint64_t length, int prot, const Limits& limits = {})
+      ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOr<Plan> Remap(uint64_t old_addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr,
                       const Limits& limits) ABSL_LOCKS_EXCLUDED(mu_);
+  // madvise(2). Where advice goes to the host, so do its errors (holes, wrong kind of memory).
   ErrnoOr<Plan> Advise(uint64_t addr, uint64_t length, int advice) ABSL_LOCKS_EXCLUDED(mu_);
   // brk(2): result is the new (or, refused, the old) break. No errors, as Linux.
   Plan Brk(uint64_t addr, const Limits& limits) ABSL_LOCKS_EXCLUDED(mu_);
-  // A plan's operation failed on the host: forgets the range that is not known any more.
-  void Failed(const Plan& plan) ABSL_LOCKS_EXCLUDED(mu_);
+  // An operation of the plan failed on the host, the ops_run-th. Puts the list back where nothing had
+  // been done; else forgets the range, which is not known any more.
+  void Failed(const Plan& plan, uint32_t ops_run = 1) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // mlock(2), munlock(2), mlockall(2), munlockall(2): bookkeeping against the limit alone; nothing
+  // is pinned on the host. The plan populates, unless on_fault.
+  ErrnoOr<Plan> Lock(uint64_t addr, uint64_t length, bool on_fault, const Limits& limits)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  ErrnoOrVoid Unlock(uint64_t addr, uint64_t length) ABSL_LOCKS_EXCLUDED(mu_);
+  ErrnoOrVoid LockAll(bool current, bool future, const Limits& limits) ABSL_LOCKS_EXCLUDED(mu_);
+  void UnlockAll() ABSL_LOCKS_EXCLUDED(mu_);
 
   // The break's place after a program's segments: exec sets it.
   void SetBrkBase(uint64_t base) ABSL_LOCKS_EXCLUDED(mu_);
+  // Lists what the platform has mapped by itself outside the task's range ("[vdso]"). False where
+  // it does not fit.
+  bool AddSpecial(Area area) ABSL_LOCKS_EXCLUDED(mu_);
 
   // The list for a forked child on its own copy of the memory. `extra` receives operations that the
   // child must run first (MADV_DONTFORK: unmap, MADV_WIPEONFORK: map afresh).
@@ -104,9 +125,12 @@ class MemoryManager : public RefCounted {
   std::optional<Area> AreaAt(uint64_t addr) const ABSL_LOCKS_EXCLUDED(mu_);
   // All areas by address: /proc/PID/maps.
   std::vector<Area> Areas() const ABSL_LOCKS_EXCLUDED(mu_);
+  // Those that meet the range, cut to it: msync(2).
+  std::vector<Area> AreasIn(uint64_t addr, uint64_t length) const ABSL_LOCKS_EXCLUDED(mu_);
   // Whether all of [addr, addr + length) is mapped: mincore(2), msync(2).
   bool IsMapped(uint64_t addr, uint64_t length) const ABSL_LOCKS_EXCLUDED(mu_);
   uint64_t TotalBytes() const ABSL_LOCKS_EXCLUDED(mu_);
+  uint64_t LockedBytes() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // What a futex word is known by: private memory by (this, address), shared by file and offset.
   struct SharedKey {
@@ -125,6 +149,12 @@ class MemoryManager : public RefCounted {
   Layout layout() const ABSL_LOCKS_EXCLUDED(mu_);
   void SetLayout(Layout layout) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // How many tasks run on this memory; with one, operations need no token.
+  void AddUser() { users_.fetch_add(1, std::memory_order_acq_rel); }
+  // The number that is left.
+  int DropUser() { return users_.fetch_sub(1, std::memory_order_acq_rel) - 1; }
+  int users() const { return users_.load(std::memory_order_acquire); }
+
   // One operation at a time among many threads. TryTakeOp is false while another has it: then wait
   // for kIn on op_queue and ask again.
   bool TryTakeOp() ABSL_LOCKS_EXCLUDED(mu_);
@@ -132,16 +162,42 @@ class MemoryManager : public RefCounted {
   wait::WaitQueue& op_queue() { return op_queue_; }
 
  private:
-  using AreaMap = std::map<uint64_t, Area>;  // by start
+  struct Bases {
+    uint64_t stack_top = 0, mmap_base = 0;
+  };
+  static Bases ChooseBases(uint64_t task_size);
+  MemoryManager(Ref<AddressSpace> space, uint64_t task_size, Bases bases);
+
+  // What mremap(2) was asked for, checked against the numbers alone.
+  struct Move {
+    uint64_t old_addr, old_len, new_len, new_addr;
+    int flags;
+  };
+  ErrnoOr<Plan> Shrink(const Move& move) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOrVoid CheckGrowth(const Move& move, const Area& area, const Limits& limits, Plan* plan)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Plan> GrowInPlace(const Move& move, const Area& area, Plan plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Plan> MoveTo(const Move& move, uint64_t target, Plan plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // [addr, addr + length) for a mapping that the flags ask for. length is page-aligned, not 0.
+  ErrnoOr<uint64_t> ChooseAddress(uint64_t addr, uint64_t length, int flags)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<uint64_t> FindFree(uint64_t length, bool low_2g) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOrVoid CheckLimits(uint64_t more, uint64_t more_data, const Limits& limits) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Plan> AdviseList(uint64_t start, uint64_t end, int advice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Ref<AddressSpace> space_;
   const uint64_t task_size_;
+  const uint64_t stack_top_;
+  const uint64_t mmap_base_;  // top-down search begins here
+  std::atomic<int> users_{1};
   wait::WaitQueue op_queue_;
   mutable absl::Mutex mu_;  // leaf, but for Mappables' own locks
-  AreaMap areas_ ABSL_GUARDED_BY(mu_);
-  uint64_t mmap_base_ ABSL_GUARDED_BY(mu_) = 0;  // top-down search begins here
+  AreaList areas_ ABSL_GUARDED_BY(mu_);
   uint64_t brk_base_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t brk_ ABSL_GUARDED_BY(mu_) = 0;
+  bool lock_future_ ABSL_GUARDED_BY(mu_) = false;  // MCL_FUTURE
   Layout layout_ ABSL_GUARDED_BY(mu_);
   bool op_taken_ ABSL_GUARDED_BY(mu_) = false;
 };
