@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "base/log/log.h"
+#include "sentry/task/current.h"
 #include "sentry/task/exec_state.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
@@ -78,6 +79,7 @@ void Task::OnGone(platform::GuestThread& thread, int) {
 }
 
 void Task::ServeSyscall() {
+  const CurrentTask current(*this);
   args_ = SyscallArgs(thread_->regs());
   std::unique_ptr<RunningCall> parked;
   Outcome outcome = kernel().dispatcher()(*this, args_, &parked);
@@ -186,6 +188,7 @@ bool SameQueues(const Block& a, const Block& b) {
 
 // Armed. Runs the call until it ends, or parks for good.
 void Task::StepParked() {
+  const CurrentTask current(*this);
   for (;;) {
     if (interrupted()) {
       bool still;
