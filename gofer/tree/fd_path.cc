@@ -22,17 +22,19 @@ bool inside_fd_directory = false;  // set once, before threads
 
 FdPath::FdPath(int fd) { snprintf(text_, sizeof text_, inside_fd_directory ? "%d" : "/proc/self/fd/%d", fd); }
 
-absl::Status EnterFdDirectory(bool best_effort) {
+absl::StatusOr<UniqueFd> OpenFdDirectory(bool best_effort) {
   UniqueFd directory(open_tree(AT_FDCWD, kFdDirectory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-  if (!directory.ok()) {
-    const absl::Status error = HostErrorNow("cannot clone the mount of /proc/self/fd");
-    if (!best_effort) return error;
-    directory.reset(open(kFdDirectory, O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!directory.ok()) return HostErrorNow(kFdDirectory);
-  }
+  if (directory.ok()) return directory;
+  const absl::Status error = HostErrorNow("cannot clone the mount of /proc/self/fd");
+  if (!best_effort) return error;
+  directory.reset(open(kFdDirectory, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.ok()) return HostErrorNow(kFdDirectory);
+  return directory;
+}
+
+absl::Status EnterFdDirectory(UniqueFd directory) {
+  // Closing the descriptor dissolves a cloned tree; the working directory keeps its mount alive.
   if (fchdir(directory.get()) < 0) return HostErrorNow("fchdir to /proc/self/fd");
-  // The working directory keeps a mount in use, but a cloned tree is dissolved when its own
-  // descriptor is closed; that only detaches it, which is what is wanted.
   inside_fd_directory = true;
   return absl::OkStatus();
 }

@@ -1,7 +1,8 @@
 #ifndef CLOISTER_GOFER_TREE_FD_PATH_H_
 #define CLOISTER_GOFER_TREE_FD_PATH_H_
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/host/unique_fd.h"
 
 namespace cloister::gofer {
 
@@ -18,11 +19,13 @@ class FdPath {
   char text_[32];
 };
 
-// Makes the directory of these links the working directory and FdPath relative to it, so that it
-// works with an empty root. The directory is a clone of its mount, so ".." does not lead out of
-// it into the host's /proc; without the right to clone it is the host's own, if best_effort.
-// Once, before other threads exist and before the root changes.
-absl::Status EnterFdDirectory(bool best_effort);
+// The directory of these links. It is a clone of that part of proc's mount, so that ".." does not
+// lead out of it into the host's /proc; without the right to clone it is the host's own, if best_effort.
+absl::StatusOr<UniqueFd> OpenFdDirectory(bool best_effort);
+
+// Makes directory (of OpenFdDirectory) the working directory and FdPath relative to it, so that it
+// works with an empty root. Once, before other threads exist.
+absl::Status EnterFdDirectory(UniqueFd directory);
 
 }  // namespace cloister::gofer
 

@@ -1,0 +1,87 @@
+#include "gofer/server/server.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "base/error/status.h"
+#include "base/log/log.h"
+#include "gofer/protocol/limits.h"
+
+namespace cloister::gofer {
+namespace {
+
+constexpr uint32_t kFewestByDefault = 2;
+constexpr uint32_t kMostByDefault = 8;
+
+// The CPUs that this thread may run on.
+std::vector<int> UsableCpus() {
+  cpu_set_t set;
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof set, &set) < 0) return cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+void PinThisThread(int cpu) {
+  if (cpu < 0) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  // A CPU taken away meanwhile: unpinned is slower and right.
+  if (pthread_setaffinity_np(pthread_self(), sizeof set, &set) != 0) LOG(kDebug, "cannot pin to CPU %d", cpu);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Make(UniqueFd channel, std::vector<Ref<HostNode>> attach,
+                                                     const Options& options) {
+  const std::vector<int> usable = UsableCpus();
+  uint32_t count = options.connections;
+  if (count == 0) {
+    count = std::clamp(static_cast<uint32_t>(usable.size()), kFewestByDefault, kMostByDefault);
+  }
+  if (count > kMaxConnections) return absl::InvalidArgumentError("too many connections for a gofer");
+  std::unique_ptr<Server> server(new Server(options));
+  server->shared_.attach = std::move(attach);
+  for (uint32_t i = 0; i < count; ++i) {
+    server->shared_.cpus.push_back(options.pin && !usable.empty() ? usable[i % usable.size()] : -1);
+  }
+  std::vector<UniqueFd> ours;
+  for (uint32_t i = 1; i < count; ++i) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return HostErrorNow("socketpair");
+    ours.emplace_back(pair[0]);
+    server->shared_.extra.emplace_back(pair[1]);
+  }
+  server->first_ = std::make_unique<Session>(std::move(channel), &server->shared_, /*owns_extra=*/true);
+  for (uint32_t i = 1; i < count; ++i) server->StartWorker(std::move(ours[i - 1]), server->shared_.cpus[i]);
+  return server;
+}
+
+void Server::StartWorker(UniqueFd socket, int cpu) {
+  workers_.emplace_back([this, cpu, socket = std::move(socket)]() mutable {
+    PinThisThread(cpu);
+    Session session(std::move(socket), &shared_, /*owns_extra=*/false);
+    const absl::Status ended = session.Serve();
+    if (!ended.ok()) LOG(kWarning, "connection ended: %s", ended.message());
+  });
+}
+
+absl::Status Server::Run() {
+  PinThisThread(shared_.cpus[0]);
+  absl::Status ended = first_->Serve();
+  first_.reset();  // hangs up: a peer that broke the protocol does not wait for a reply
+  return ended;
+}
+
+Server::~Server() {
+  shared_.extra.clear();  // never asked for: their workers see the end
+  for (std::thread& worker : workers_) worker.join();
+}
+
+}  // namespace cloister::gofer

@@ -1,0 +1,46 @@
+#ifndef CLOISTER_GOFER_SERVER_SERVER_H_
+#define CLOISTER_GOFER_SERVER_SERVER_H_
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/host/unique_fd.h"
+#include "gofer/server/session.h"
+
+namespace cloister::gofer {
+
+// The connections of one gofer and their workers: a thread each, pinned to a CPU each. A request
+// sent from that CPU is then served by a switch of threads there, which costs a tenth of waking
+// another, idle CPU. Connection 0 is served by the thread that calls Run.
+class Server {
+ public:
+  struct Options {
+    uint32_t connections = 0;  // 0: one per CPU that this thread may use, at least 2, at most 8
+    uint64_t max_nodes = 1 << 20;
+    bool pin = true;
+  };
+  // attach: O_PATH descriptors, by index.
+  static absl::StatusOr<std::unique_ptr<Server>> Make(UniqueFd channel, std::vector<Ref<HostNode>> attach,
+                                                      const Options& options);
+  // Closes nothing under a worker: the peer must have hung up.
+  ~Server();
+
+  // Serves connection 0 until its end.
+  absl::Status Run();
+
+  const NodeTable& table() const { return shared_.table; }
+
+ private:
+  explicit Server(const Options& options) : shared_(options.max_nodes) {}
+  void StartWorker(UniqueFd socket, int cpu);
+
+  Shared shared_;
+  std::unique_ptr<Session> first_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace cloister::gofer
+
+#endif  // CLOISTER_GOFER_SERVER_SERVER_H_
