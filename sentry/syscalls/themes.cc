@@ -5,7 +5,7 @@ namespace cloister::syscalls {
 std::vector<std::span<const Entry>> Themes() {
   return {
       IdentitySyscalls(), ProcessSyscalls(), SignalSyscalls(), TimeSyscalls(), SystemSyscalls(),
-      PrctlSyscalls(), SchedulingSyscalls(),
+      FutexSyscalls(), PrctlSyscalls(), SchedulingSyscalls(),
   };
 }
 

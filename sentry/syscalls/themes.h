@@ -15,6 +15,7 @@ std::span<const Entry> ProcessSyscalls();   // process.cc: fork, clone, execve, 
 std::span<const Entry> SignalSyscalls();    // signals.cc
 std::span<const Entry> TimeSyscalls();      // time.cc: clocks, sleeping, timers
 std::span<const Entry> SystemSyscalls();    // system.cc: uname, sysinfo, limits, random
+std::span<const Entry> FutexSyscalls();     // futex.cc
 std::span<const Entry> PrctlSyscalls();     // prctl.cc
 std::span<const Entry> SchedulingSyscalls();  // scheduling.cc
 

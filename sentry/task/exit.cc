@@ -8,6 +8,7 @@
 
 #include "base/log/log.h"
 #include "sentry/ipc/futex_manager.h"
+#include "sentry/task/exec_state.h"
 #include "sentry/task/process_timers.h"
 #include "sentry/task/task.h"
 #include "sentry/task/usage.h"
@@ -254,6 +255,16 @@ void Task::EndOfProcessLocked(ThreadGroup& group) {
     if (!auto_reap || !parent->actions->Get(group.exit_signal).is_ignore()) SendToGroupLocked(*parent, info);
   }
   if (auto_reap) ReapLocked(group);
+}
+
+void Task::EndHeldLocked(ThreadGroup& group, int signo) {
+  if (group.tasks.empty() || group.tasks.front()->held_program_ == nullptr) return;
+  const Ref<Task> task(group.tasks.front());
+  const signal::Default what = signal::DefaultOf(signo);
+  if (what != signal::Default::kTerminate && what != signal::Default::kCore) return;
+  task->held_program_.reset();
+  BeginGroupExitLocked(group, signo, task.get());
+  wait::Poller::Get().Post([task] { task->Die(); });
 }
 
 // The process is gone from every table.

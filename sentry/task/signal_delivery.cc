@@ -141,6 +141,7 @@ void Task::SettleRestart(const Action* action) {
     regs.rax = number;
     regs.rip -= 2;  // the length of `syscall`
   } else {
+    restart_call.reset();
     regs.rax = static_cast<uint64_t>(-EINTR);
   }
   regs.orig_rax = ~uint64_t{0};

@@ -111,6 +111,8 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   // stop signals do nothing there. tree_mu held.
   static bool OrphanedGroupLocked(ThreadGroup& group);
 
+  // A process that was created and never released: a fatal signal from outside ends it. tree_mu held.
+  static void EndHeldLocked(ThreadGroup& group, int signo);
   // A zombie leaves every table: wait4(2) has its status. tree_mu held.
   static void ReapLocked(ThreadGroup& group);
 

@@ -1,0 +1,178 @@
+#include "sentry/boot/control_server.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <cerrno>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "base/error/status.h"
+#include "base/log/log.h"
+#include "sentry/syscalls/table.h"
+#include "sentry/wait/parker.h"
+
+namespace cloister::boot {
+namespace {
+
+constexpr size_t kMaxRequest = 4 << 20;
+
+control::Reply ErrorReply(const absl::Status& status, int error_errno = 0) {
+  control::Reply reply;
+  reply.set_error(FirstLine(status));
+  reply.set_error_errno(error_errno != 0 ? error_errno : static_cast<int>(ToErrno(status)));
+  return reply;
+}
+
+control::Reply ReplyOf(const absl::Status& status) {
+  return status.ok() ? control::Reply() : ErrorReply(status);
+}
+
+control::Reply DebugReplyOf(Sandbox& sandbox, const control::DebugRequest& request) {
+  control::Reply reply;
+  control::DebugReply& debug = *reply.mutable_debug();
+  if (request.what() == control::DebugRequest::TASKS) {
+    debug.set_text(sandbox.DescribeTasks());
+    return reply;
+  }
+  for (uint64_t number = 0; number < task::Kernel::kSyscallNumbers; ++number) {
+    const uint64_t count = sandbox.kernel().UnimplementedCount(number);
+    if (count == 0) continue;
+    control::SyscallCount& line = *debug.add_syscalls();
+    const syscalls::Entry* const entry = syscalls::Find(number);
+    line.set_number(static_cast<uint32_t>(number));
+    line.set_name(entry != nullptr ? entry->name : absl::StrFormat("syscall_%d", number));
+    line.set_count(count);
+  }
+  return reply;
+}
+
+}  // namespace
+
+void ControlServer::Connection::Answer(const control::Reply& reply) {
+  const std::string bytes = reply.SerializeAsString();
+  absl::MutexLock lock(&mu);
+  if (!socket.ok()) return;
+  const absl::Status sent = SendFrame(socket.get(), std::as_bytes(std::span(bytes)), {});
+  if (!sent.ok()) LOG(kDebug, "control: a reply found nobody: %s", std::string(sent.message()));
+}
+
+ControlServer::ControlServer(UniqueFd listener, Sandbox& sandbox) : listener_(std::move(listener)), sandbox_(sandbox) {}
+
+absl::Status ControlServer::Start() {
+  epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.ok()) return HostErrorNow("epoll_create1");
+  epoll_event event = {EPOLLIN, {.fd = listener_.get()}};
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), &event) != 0) return HostErrorNow("epoll_ctl");
+  std::thread([this] { Run(); }).detach();
+  return absl::OkStatus();
+}
+
+void ControlServer::Run() {
+  for (;;) {
+    epoll_event event;
+    if (epoll_wait(epoll_.get(), &event, 1, -1) != 1) continue;
+    const wait::WakeScope scope;
+    if (event.data.fd == listener_.get()) {
+      Accept();
+      continue;
+    }
+    const auto it = connections_.find(event.data.fd);
+    if (it == connections_.end()) continue;
+    const std::shared_ptr<Connection> connection = it->second;
+    if (Serve(connection)) continue;
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, event.data.fd, nullptr);
+    connections_.erase(it);
+    absl::MutexLock lock(&connection->mu);
+    connection->socket.reset();
+  }
+}
+
+void ControlServer::Accept() {
+  UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!socket.ok()) return;
+  const int fd = socket.get();
+  epoll_event event = {EPOLLIN, {.fd = fd}};
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return;
+  connections_[fd] = std::make_shared<Connection>(std::move(socket));
+}
+
+bool ControlServer::Serve(const std::shared_ptr<Connection>& connection) {
+  int fd;
+  {
+    absl::MutexLock lock(&connection->mu);
+    fd = connection->socket.get();
+  }
+  absl::StatusOr<Frame> frame = ReceiveFrame(fd, kMaxRequest);
+  if (!frame.ok() || frame->end_of_stream) return false;
+  control::Request request;
+  if (!request.ParseFromArray(frame->payload.data(), static_cast<int>(frame->payload.size()))) {
+    connection->Answer(ErrorReply(absl::InvalidArgumentError("malformed request")));
+    return false;
+  }
+  Handle(connection, request, std::move(frame->fds));
+  return true;
+}
+
+void ControlServer::Handle(const std::shared_ptr<Connection>& connection, const control::Request& request,
+                           std::vector<UniqueFd> fds) {
+  switch (request.kind_case()) {
+    case control::Request::kStart:
+      connection->Answer(ReplyOf(sandbox_.Start(request.start().container())));
+      return;
+    case control::Request::kSignal:
+      connection->Answer(ReplyOf(sandbox_.Signal(request.signal())));
+      return;
+    case control::Request::kWait:
+      sandbox_.Wait(request.wait(), [connection](absl::StatusOr<int> wait_status) {
+        control::Reply reply;
+        if (wait_status.ok()) {
+          reply.mutable_wait()->set_wait_status(static_cast<uint32_t>(*wait_status));
+        } else {
+          reply = ErrorReply(wait_status.status());
+        }
+        connection->Answer(reply);
+      });
+      return;
+    case control::Request::kExec: {
+      Errno error = Errno::kIo;
+      const absl::StatusOr<pid_t> pid = sandbox_.Exec(request.exec(), std::move(fds), &error);
+      if (!pid.ok()) {
+        connection->Answer(ErrorReply(pid.status(), static_cast<int>(error)));
+        return;
+      }
+      control::Reply reply;
+      reply.mutable_exec()->set_pid(*pid);
+      connection->Answer(reply);
+      return;
+    }
+    case control::Request::kPs: {
+      control::Reply reply;
+      sandbox_.Ps(request.ps().container(), reply.mutable_ps());
+      connection->Answer(reply);
+      return;
+    }
+    case control::Request::kPause:
+      connection->Answer(ReplyOf(sandbox_.Pause()));
+      return;
+    case control::Request::kResume:
+      connection->Answer(ReplyOf(sandbox_.Resume()));
+      return;
+    case control::Request::kState: {
+      control::Reply reply;
+      reply.mutable_state()->set_state(sandbox_.State(request.state().container()));
+      connection->Answer(reply);
+      return;
+    }
+    case control::Request::kDebug:
+      connection->Answer(DebugReplyOf(sandbox_, request.debug()));
+      return;
+    case control::Request::KIND_NOT_SET:
+      connection->Answer(ErrorReply(absl::UnimplementedError("unknown request")));
+      return;
+  }
+}
+
+}  // namespace cloister::boot

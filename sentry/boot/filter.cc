@@ -1,0 +1,161 @@
+#include "sentry/boot/filter.h"
+
+#include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/error/status.h"
+
+namespace cloister::boot {
+namespace {
+
+constexpr AllowedSyscall kSyscalls[] = {
+    // The platform.
+    {SYS_ioctl, "ioctl", "seccomp listener; modes and size of the container's terminal (listed commands)"},
+    {SYS_process_vm_readv, "process_vm_readv", "guest memory, read"},
+    {SYS_process_vm_writev, "process_vm_writev", "guest memory, write"},
+    {SYS_tgkill, "tgkill", "interrupts a guest thread"},
+    {SYS_kill, "kill", "ends a guest process"},
+    {SYS_waitid, "waitid", "reaps guest processes"},
+    {SYS_sched_setaffinity, "sched_setaffinity", "a guest thread's affinity"},
+    {SYS_sched_getaffinity, "sched_getaffinity", "a guest thread's affinity"},
+    {SYS_setpriority, "setpriority", "a guest thread's niceness"},
+    // The runtime of C++.
+    {SYS_futex, "futex", "locks"},
+    {SYS_mmap, "mmap", "allocator"},
+    {SYS_munmap, "munmap", "allocator"},
+    {SYS_mremap, "mremap", "allocator"},
+    {SYS_mprotect, "mprotect", "allocator: heaps of further threads"},
+    {SYS_madvise, "madvise", "allocator; context pages of a dead address space"},
+    {SYS_brk, "brk", "allocator"},
+    {SYS_getrandom, "getrandom", "the guest's random numbers, tokens of new threads"},
+    {SYS_clock_gettime, "clock_gettime", "CPU time of a guest process, which no vDSO knows"},
+    {SYS_rt_sigreturn, "rt_sigreturn", "return of a signal handler"},
+    {SYS_rt_sigprocmask, "rt_sigprocmask", "abort(3), end of a thread"},
+    {SYS_rt_sigaction, "rt_sigaction", "abort(3)"},
+    {SYS_gettid, "gettid", "abort(3)"},
+    {SYS_getpid, "getpid", "abort(3)"},
+    {SYS_sched_yield, "sched_yield", "locks"},
+    {SYS_restart_syscall, "restart_syscall", "a host call that a stop interrupted"},
+    {SYS_exit, "exit", "a thread ends"},
+    {SYS_exit_group, "exit_group", "the sandbox ends"},
+    // Donated host files, and files in memory.
+    {SYS_read, "read", "donated files; wake-up of the poller"},
+    {SYS_write, "write", "donated files; the log; wake-up of the poller"},
+    {SYS_pread64, "pread64", "donated files"},
+    {SYS_pwrite64, "pwrite64", "donated files"},
+    {SYS_preadv2, "preadv2", "donated pipes, without blocking"},
+    {SYS_pwritev2, "pwritev2", "donated pipes, without blocking; appending"},
+    {SYS_lseek, "lseek", "holes of a file; position of a donated file"},
+    {SYS_fstat, "fstat", "size of a file"},
+    {SYS_ftruncate, "ftruncate", "files"},
+    {SYS_fallocate, "fallocate", "files"},
+    {SYS_fsync, "fsync", "files"},
+    {SYS_fdatasync, "fdatasync", "files"},
+    {SYS_fcntl, "fcntl", "seals of a file in memory; flags of a donated file"},
+    {SYS_memfd_create, "memfd_create", "files in memory"},
+    {SYS_close, "close", "files"},
+    {SYS_fadvise64, "fadvise64", "readahead of donated files"},
+    {SYS_sync_file_range, "sync_file_range", "files"},
+    {SYS_copy_file_range, "copy_file_range", "copies between host files without a trip through memory"},
+    // Waiting.
+    {SYS_epoll_pwait2, "epoll_pwait2", "the poller"},
+    {SYS_epoll_pwait, "epoll_pwait", "the poller"},
+    {SYS_epoll_wait, "epoll_wait", "the poller"},
+    {SYS_epoll_ctl, "epoll_ctl", "the poller"},
+    {SYS_poll, "poll", "readiness of a donated file"},
+    {SYS_ppoll, "ppoll", "readiness of a donated file"},
+    // Sockets of the gofer, of runsc and of the monitors.
+    {SYS_sendmsg, "sendmsg", "gofer, runsc; the guest's sockets"},
+    {SYS_recvmsg, "recvmsg", "gofer, runsc; the guest's sockets"},
+    {SYS_sendto, "sendto", "gofer, runsc; the guest's sockets"},
+    {SYS_recvfrom, "recvfrom", "gofer, runsc; the guest's sockets"},
+    {SYS_accept4, "accept4", "runsc connects; the guest's sockets"},
+    {SYS_shutdown, "shutdown", "donated sockets; the guest's sockets"},
+    // --network=host.
+    {SYS_socket, "socket", "a guest's internet socket", true},
+    {SYS_connect, "connect", "a guest's internet socket", true},
+    {SYS_bind, "bind", "a guest's internet socket", true},
+    {SYS_listen, "listen", "a guest's internet socket", true},
+    {SYS_getsockname, "getsockname", "a guest's internet socket", true},
+    {SYS_getpeername, "getpeername", "a guest's internet socket", true},
+    {SYS_getsockopt, "getsockopt", "a guest's internet socket", true},
+    {SYS_setsockopt, "setsockopt", "a guest's internet socket", true},
+};
+
+constexpr AllowedIoctl kIoctls[] = {
+    {SECCOMP_IOCTL_NOTIF_RECV, "SECCOMP_IOCTL_NOTIF_RECV"},
+    {SECCOMP_IOCTL_NOTIF_SEND, "SECCOMP_IOCTL_NOTIF_SEND"},
+    {SECCOMP_IOCTL_NOTIF_ADDFD, "SECCOMP_IOCTL_NOTIF_ADDFD"},
+    {SECCOMP_IOCTL_NOTIF_ID_VALID, "SECCOMP_IOCTL_NOTIF_ID_VALID"},
+    {TCGETS, "TCGETS"},
+    {TCSETS, "TCSETS"},
+    {TCSETSW, "TCSETSW"},
+    {TCSETSF, "TCSETSF"},
+    {TIOCGWINSZ, "TIOCGWINSZ"},
+    {TIOCSWINSZ, "TIOCSWINSZ"},
+    {TCFLSH, "TCFLSH"},
+    {FIONREAD, "FIONREAD"},
+    {TIOCOUTQ, "TIOCOUTQ"},
+    {SIOCATMARK, "SIOCATMARK"},
+};
+
+int violation_log_fd = -1;
+
+// Names the call in the log and ends the sandbox.
+void OnViolation(int, siginfo_t* info, void*) {
+  char line[96];
+  const int length = snprintf(line, sizeof line, "sentry: host syscall %d is not on the list; the sandbox ends\n",
+                              info->si_syscall);
+  if (violation_log_fd >= 0 && length > 0) {
+    [[maybe_unused]] const ssize_t written = write(violation_log_fd, line, static_cast<size_t>(length));
+  }
+  _exit(128 + SIGSYS);
+}
+
+absl::Status AddRules(scmp_filter_ctx filter, bool network) {
+  for (const AllowedSyscall& allowed : kSyscalls) {
+    if (allowed.network_only && !network) continue;
+    if (allowed.number == SYS_ioctl) continue;
+    const int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed.number, 0);
+    if (failed != 0) return HostError(-failed, allowed.name);
+  }
+  for (const AllowedIoctl& allowed : kIoctls) {
+    const int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SYS_ioctl, 1,
+                                        SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, allowed.command));
+    if (failed != 0) return HostError(-failed, allowed.name);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::span<const AllowedSyscall> SentrySyscalls() { return kSyscalls; }
+std::span<const AllowedIoctl> SentryIoctls() { return kIoctls; }
+
+absl::Status LoadSentryFilter(bool network, int log_fd) {
+  violation_log_fd = log_fd;
+  struct sigaction action = {};
+  action.sa_sigaction = OnViolation;
+  action.sa_flags = SA_SIGINFO;
+  if (sigaction(SIGSYS, &action, nullptr) != 0) return HostErrorNow("sigaction");
+  const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+  if (filter == nullptr) return absl::ResourceExhaustedError("seccomp_init");
+  absl::Status status = AddRules(filter, network);
+  if (status.ok()) {
+    seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    const int failed = seccomp_load(filter);
+    if (failed != 0) status = HostError(-failed, "seccomp_load");
+  }
+  seccomp_release(filter);
+  return status;
+}
+
+}  // namespace cloister::boot

@@ -1,0 +1,34 @@
+#ifndef CLOISTER_SENTRY_BOOT_FILTER_H_
+#define CLOISTER_SENTRY_BOOT_FILTER_H_
+
+#include <span>
+
+#include "absl/status/status.h"
+
+namespace cloister::boot {
+
+// One host syscall that the sentry may make once the guest runs, and why.
+struct AllowedSyscall {
+  int number;
+  const char* name;
+  const char* reason;
+  bool network_only = false;  // with --network=host alone
+};
+
+// The whole list: what "runsc debug filters" prints and a test holds to at most 60 (75 with a network).
+std::span<const AllowedSyscall> SentrySyscalls();
+
+// ioctl(2) commands that may pass; every other is refused.
+struct AllowedIoctl {
+  unsigned long command;
+  const char* name;
+};
+std::span<const AllowedIoctl> SentryIoctls();
+
+// Confines every thread of this process for good. A call outside the list ends the sandbox; the
+// log (log_fd) then names it.
+absl::Status LoadSentryFilter(bool network, int log_fd);
+
+}  // namespace cloister::boot
+
+#endif  // CLOISTER_SENTRY_BOOT_FILTER_H_

@@ -1,0 +1,146 @@
+// futex(2) and robust lists.
+
+#include <linux/futex.h>
+
+#include <utility>
+
+#include "sentry/ipc/futex_manager.h"
+#include "sentry/syscalls/table.h"
+#include "sentry/syscalls/themes.h"
+#include "sentry/syscalls/time_arguments.h"
+
+namespace cloister::syscalls {
+namespace {
+
+using ipc::FutexKey;
+using ipc::FutexManager;
+using ipc::FutexWaiter;
+using task::Block;
+using wait::Restart;
+
+// Leaves the futex's queue with the call.
+class QueuedWaiter {
+ public:
+  QueuedWaiter() = default;
+  explicit QueuedWaiter(Ref<FutexWaiter> waiter) : waiter_(std::move(waiter)) {}
+  QueuedWaiter(QueuedWaiter&&) = default;
+  QueuedWaiter& operator=(QueuedWaiter&& other) {
+    std::swap(waiter_, other.waiter_);
+    return *this;
+  }
+  ~QueuedWaiter() {
+    if (waiter_) waiter_->Drop();
+  }
+  const Ref<FutexWaiter>& get() const { return waiter_; }
+
+ private:
+  Ref<FutexWaiter> waiter_;
+};
+
+struct FutexCall {
+  QueuedWaiter waiter;
+  Answer answer = 0;  // where nothing is waited for
+  wait::MonotonicNs until = wait::kNever;
+
+  static ErrnoOr<FutexCall> Begin(Task& task, const SyscallArgs& args) {
+    const int op = args.Int(1);
+    const bool shared = !(op & FUTEX_PRIVATE_FLAG);
+    const int command = op & FUTEX_CMD_MASK;
+    const bool waits = command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+    if ((op & FUTEX_CLOCK_REALTIME) && !waits) return Errno::kNoSys;
+    FutexCall call;
+    if (waits) {
+      TRY_VOID(call.BeginWait(task, args, shared));
+    } else {
+      call.answer = task::ToAnswer(Others(task, args, command, shared));
+    }
+    return call;
+  }
+
+  ErrnoOrVoid BeginWait(Task& task, const SyscallArgs& args, bool shared) {
+    const int op = args.Int(1);
+    const bool with_bitset = (op & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+    const uint32_t bitset = with_bitset ? args.Uint(5) : FUTEX_BITSET_MATCH_ANY;
+    if (bitset == 0) return Errno::kInval;
+    if (args.Addr(3) != 0) {
+      const int64_t time = TRY(CopyInDuration(task, args.Addr(3)));
+      until = !with_bitset                   ? DeadlineAfter(time)
+              : (op & FUTEX_CLOCK_REALTIME) ? DeadlineAtRealtime(time)
+                                            : time;
+    }
+    FutexManager& manager = FutexManager::Get();
+    const FutexKey key = TRY(manager.KeyOf(task.mm(), args.Addr(0), shared));
+    waiter = QueuedWaiter(TRY(manager.Wait(task.mm(), args.Addr(0), key, args.Uint(2), bitset)));
+    return {};
+  }
+
+  static ErrnoOr<int> Others(Task& task, const SyscallArgs& args, int command, bool shared) {
+    FutexManager& manager = FutexManager::Get();
+    const FutexKey key = TRY(manager.KeyOf(task.mm(), args.Addr(0), shared));
+    const int count = args.Int(2);
+    const int second_count = static_cast<int>(args.Raw(3));
+    switch (command) {
+      case FUTEX_WAKE:
+        return manager.Wake(key, count > 0 ? count : 1, FUTEX_BITSET_MATCH_ANY);
+      case FUTEX_WAKE_BITSET:
+        if (args.Uint(5) == 0) return Errno::kInval;
+        return manager.Wake(key, count > 0 ? count : 1, args.Uint(5));
+      case FUTEX_REQUEUE:
+      case FUTEX_CMP_REQUEUE: {
+        if (count < 0 || second_count < 0) return Errno::kInval;
+        const FutexKey to = TRY(manager.KeyOf(task.mm(), args.Addr(4), shared));
+        const uint32_t expected = args.Uint(5);
+        return manager.Requeue(task.mm(), args.Addr(0), key, to, count, second_count,
+                               command == FUTEX_CMP_REQUEUE ? &expected : nullptr);
+      }
+      case FUTEX_WAKE_OP: {
+        const FutexKey second = TRY(manager.KeyOf(task.mm(), args.Addr(4), shared));
+        return manager.WakeOp(task.mm(), args.Addr(4), key, second, count, second_count, args.Uint(5));
+      }
+      default:
+        task.kernel().CountUnimplemented(args.number());
+        return Errno::kNoSys;
+    }
+  }
+
+  Outcome Step(Task&) {
+    if (!waiter.get()) return answer;
+    if (waiter.get()->TakeWake()) return Answer(0);
+    Block block;
+    block.on.push_back({Ref<RefCounted>(waiter.get()), &waiter.get()->queue(), wait::Poll::kIn});
+    block.until = until;
+    block.at_signal = until == wait::kNever ? Restart::kSys : Restart::kRestartBlock;
+    return block;
+  }
+};
+
+ErrnoOr<int> SetRobustList(Task& task, const SyscallArgs& args) {
+  if (args.Size(1) != sizeof(robust_list_head)) return Errno::kInval;
+  task.robust_list = args.Addr(0);
+  return 0;
+}
+
+ErrnoOr<int> GetRobustList(Task& task, const SyscallArgs& args) {
+  uint64_t head = task.robust_list;
+  if (args.Int(0) != 0 && args.Int(0) != task.tid()) {
+    const Ref<Task> other = task.kernel().FindTask(args.Int(0));
+    if (!other) return Errno::kSrch;
+    if (!task.cred()->Has(CAP_SYS_PTRACE)) return Errno::kPerm;
+    head = other->robust_list;
+  }
+  TRY_VOID(task.CopyOut(args.Ptr<uint64_t>(1), head));
+  TRY_VOID(task.CopyOut(args.Ptr<size_t>(2), sizeof(robust_list_head)));
+  return 0;
+}
+
+constexpr Entry kEntries[] = {
+    {SYS_futex, "futex", Blocking<FutexCall>, "pxuppx", Support::kPartial, "no priority inheritance"},
+    {SYS_set_robust_list, "set_robust_list", Plain<SetRobustList>, "pz"},
+    {SYS_get_robust_list, "get_robust_list", Plain<GetRobustList>, "dpp"},
+};
+
+}  // namespace
+
+std::span<const Entry> FutexSyscalls() { return kEntries; }
+
+}  // namespace cloister::syscalls
