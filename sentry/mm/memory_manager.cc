@@ -1,15 +1,14 @@
 #include "sentry/mm/memory_manager.h"
 
 #include <sys/mman.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstdlib>
 #include <utility>
 
 #include "sentry/mm/page.h"
+#include "sentry/mm/random.h"
 
 namespace cloister::mm {
 namespace {
@@ -21,12 +20,6 @@ constexpr int kKnownFlags = MAP_SHARED_VALIDATE | MAP_FIXED | MAP_ANONYMOUS | MA
                             MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |
                             MAP_STACK | MAP_HUGETLB | MAP_32BIT | (0x3f << MAP_HUGE_SHIFT);
 constexpr int kHostFlags = MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_POPULATE;
-
-uint64_t RandomBelow(uint64_t bound) {
-  uint64_t number = 0;
-  if (getrandom(&number, sizeof(number), 0) != sizeof(number)) abort();
-  return number % bound;
-}
 
 // Names every piece of shared anonymous memory of the sandbox.
 uint64_t NewSharedId() {
