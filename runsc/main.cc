@@ -2,10 +2,22 @@
 
 #include <string_view>
 
+#include "gofer/server/filter.h"
 #include "gofer/server/gofer_main.h"
+#include "runsc/cmd/filter_tables.h"
 #include "runsc/cmd/runsc.h"
 #include "runsc/sandbox/monitor.h"
 #include "sentry/boot/sentry_main.h"
+
+namespace {
+
+void AddFilterTables() {
+  for (const cloister::gofer::AllowedSyscall& allowed : cloister::gofer::GoferSyscalls()) {
+    cloister::cmd::AddFilterRule("gofer", allowed.name, allowed.reason);
+  }
+}
+
+}  // namespace
 
 // One binary for all processes of a sandbox; which one it is, its name tells. runsc starts the
 // others by descriptor with exactly these names, so a path that merely ends so is a user's.
@@ -21,5 +33,6 @@ int main(int argc, char** argv) {
     return cloister::gofer::GoferMain(argc, argv);
   }
   if (name == "runsc-monitor") return cloister::sandbox::MonitorMain(argc, argv);
+  cloister::cmd::SetFilterSource(AddFilterTables);
   return cloister::cmd::RunscMain(argc, argv);
 }

@@ -23,7 +23,11 @@ std::vector<Table>& Tables() {
   return *tables;
 }
 
+void (*source)() = nullptr;
+
 }  // namespace
+
+void SetFilterSource(void (*add_all)()) { source = add_all; }
 
 void AddFilterRule(std::string_view process, std::string_view name, std::string_view reason) {
   std::vector<Table>& tables = Tables();
@@ -34,6 +38,7 @@ void AddFilterRule(std::string_view process, std::string_view name, std::string_
 }
 
 std::string FormatFilters() {
+  if (source != nullptr && Tables().empty()) source();
   std::string text;
   for (const Table& table : Tables()) {
     absl::StrAppendFormat(&text, "%s: %d host system calls\n", table.process, table.rules.size());

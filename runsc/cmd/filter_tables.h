@@ -6,8 +6,12 @@
 
 namespace cloister::cmd {
 
-// "runsc debug filters" prints what was added here, in the order of adding. The tables themselves
-// belong to the rooms whose processes they bind; main hands them over before RunscMain.
+// "runsc debug filters" prints the allow-lists of the sandbox's processes. The tables belong to the
+// rooms whose processes they bind; main, which knows them all, hands them over.
+
+// Called when they are asked for; calls AddFilterRule once for each rule.
+void SetFilterSource(void (*add_all)());
+
 void AddFilterRule(std::string_view process, std::string_view name, std::string_view reason);
 
 // One block for each process: its name and the number of its rules, then a line a rule.

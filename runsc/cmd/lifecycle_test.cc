@@ -1,5 +1,5 @@
-// Whole calls of runsc against a fake sentry: this test program is runsc, the monitor, the gofer and
-// the sentry, by argv[0].
+// Whole calls of runsc with the real monitor and a fake sentry and gofer: this test program is all of
+// them, by argv[0].
 #include <dirent.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>

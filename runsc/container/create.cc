@@ -253,6 +253,10 @@ absl::StatusOr<CreatedContainer> Creation::Run() {
   if (stdio_.pty.has_value()) stdio_.pty->slave.reset();
   const absl::Status ready = sandbox::AwaitReady(sentry_, kStartPatience);
   if (!ready.ok()) {
+    // A gofer that could not start is the cause of what the sentry says.
+    char complaint[512];
+    const ssize_t got = read(gofer_.errors.get(), complaint, sizeof complaint);
+    if (got > 0) return absl::InternalError(std::string(complaint, static_cast<size_t>(got)));
     return absl::Status(ready.code(), absl::StrCat("unable to start container process: ", ready.message()));
   }
   RETURN_IF_ERROR(RunCreateHooks());

@@ -28,6 +28,8 @@ struct Copy {
   bool pending() const { return begin < end; }
 };
 
+constexpr int kQuietMilliseconds = 50;
+
 bool WouldBlock() { return errno == EAGAIN || errno == EINTR; }
 
 void Fill(Copy* copy) {
@@ -67,7 +69,8 @@ void Step(Copy* copy, const pollfd& entry) {
   }
 }
 
-// What the program wrote before it ended is still in the pty. Never waits.
+// What the program wrote before it ended is still in the pty, or on its way through the kernel's
+// queue to it. Ends at the hang-up, or where others keep the terminal open, when nothing comes.
 void Flush(Copy* copy) {
   while (copy->open) {
     if (copy->pending()) {
@@ -77,7 +80,7 @@ void Flush(Copy* copy) {
       continue;
     }
     pollfd entry = {copy->from, POLLIN, 0};
-    if (poll(&entry, 1, 0) <= 0) return;
+    if (poll(&entry, 1, kQuietMilliseconds) <= 0) return;
     Fill(copy);
   }
 }

@@ -1,5 +1,6 @@
 #include "runsc/sandbox/gofer_process.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,6 +24,9 @@ absl::StatusOr<GoferProcess> StartGofer(const std::vector<AttachPoint>& attach, 
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return HostErrorNow("socketpair");
   UniqueFd sentry_end(ends[0]), gofer_end(ends[1]);
+  int pipe_ends[2];
+  if (pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) != 0) return HostErrorNow("pipe2");
+  UniqueFd errors_read(pipe_ends[0]), errors_write(pipe_ends[1]);
   gofer::GoferConfig config;
   config.set_channel_fd(kChannelFd);
   config.set_log_fd(log >= 0 ? kLogFd : -1);
@@ -40,6 +44,7 @@ absl::StatusOr<GoferProcess> StartGofer(const std::vector<AttachPoint>& attach, 
   }
   const UniqueFd config_fd = TRY_STATUS(gofer::MakeConfigFd(config));
   spawn.fds.push_back({config_fd.get(), gofer::kGoferConfigFd});
+  spawn.fds.push_back({errors_write.get(), STDERR_FILENO});
   spawn.fds.push_back({gofer_end.get(), kChannelFd});
   if (log >= 0) spawn.fds.push_back({log, kLogFd});
   spawn.in_parent = [](pid_t child) {
@@ -47,7 +52,7 @@ absl::StatusOr<GoferProcess> StartGofer(const std::vector<AttachPoint>& attach, 
     return absl::OkStatus();
   };
   const pid_t pid = TRY_STATUS(SpawnSelf(spawn));
-  return GoferProcess{pid, std::move(sentry_end)};
+  return GoferProcess{pid, std::move(sentry_end), std::move(errors_read)};
 }
 
 }  // namespace cloister::sandbox

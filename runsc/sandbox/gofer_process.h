@@ -21,6 +21,7 @@ struct AttachPoint {
 struct GoferProcess {
   pid_t pid = 0;
   UniqueFd channel;  // the sentry's end
+  UniqueFd errors;   // read end of its standard error: one line if it could not start
 };
 
 // Starts the gofer; it locks itself in. log -1: none.
