@@ -292,7 +292,9 @@ void Task::OnOpsDone(const Trap& trap) {
     case AfterOps::kPlan:
       if (trap.result < 0 && trap.result >= -4095 && trap.ops_run > 0) {
         mm_->Failed(plan_, trap.ops_run);
-        EndCall(FromHostErrno(static_cast<int>(-trap.result)));
+        // brk(2) has no errors: it tells the old break.
+        EndCall(plan_.result_if_failed ? Answer(static_cast<int64_t>(*plan_.result_if_failed))
+                                       : Answer(FromHostErrno(static_cast<int>(-trap.result))));
         return;
       }
       plan_.ops.erase(plan_.ops.begin(), plan_.ops.begin() + std::min<size_t>(trap.ops_run, plan_.ops.size()));
