@@ -7,11 +7,16 @@
 #include "runsc/cmd/filter_tables.h"
 #include "runsc/cmd/runsc.h"
 #include "runsc/sandbox/monitor.h"
+#include "sentry/boot/filter.h"
 #include "sentry/boot/sentry_main.h"
 
 namespace {
 
 void AddFilterTables() {
+  for (const cloister::boot::AllowedSyscall& allowed : cloister::boot::SentrySyscalls()) {
+    const char* process = allowed.network_only ? "sentry, with --network=host besides" : "sentry";
+    cloister::cmd::AddFilterRule(process, allowed.name, allowed.reason);
+  }
   for (const cloister::gofer::AllowedSyscall& allowed : cloister::gofer::GoferSyscalls()) {
     cloister::cmd::AddFilterRule("gofer", allowed.name, allowed.reason);
   }
