@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "sentry/vfs/anon/anon_inode.h"
+#include "sentry/vfs/special_files.h"
 
 namespace cloister::pipe {
 namespace {
@@ -87,8 +88,11 @@ std::pair<Ref<FileDescription>, Ref<FileDescription>> MakePipe(int flags, auth::
   return {std::move(reader), std::move(writer)};
 }
 
-ErrnoOr<Ref<FileDescription>> OpenFifo(const OpenRequest& request, Ref<PipeChannel> channel) {
-  return OpenEnd(request, nullptr, std::move(channel));
+ErrnoOr<Ref<FileDescription>> OpenFifo(vfs::Inode& inode, const OpenRequest& request) {
+  const Ref<RefCounted> shared = inode.SharedState([] { return Ref<RefCounted>(MakeRef<PipeChannel>()); });
+  return OpenEnd(request, nullptr, Ref<PipeChannel>(static_cast<PipeChannel*>(shared.get())));
 }
+
+void ServeFifos() { vfs::SpecialFiles::Get().SetFifoOpener(OpenFifo); }
 
 }  // namespace cloister::pipe

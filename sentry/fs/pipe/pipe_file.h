@@ -45,8 +45,11 @@ class PipeFile final : public vfs::FileDescription {
 std::pair<Ref<vfs::FileDescription>, Ref<vfs::FileDescription>> MakePipe(int flags, auth::CredRef cred);
 
 // open(2) of a FIFO: its description, whose OpenPending says whether a blocking open is to wait.
-// kNxIo for O_WRONLY | O_NONBLOCK without a reader. channel: the one that all opens of the FIFO share.
-ErrnoOr<Ref<vfs::FileDescription>> OpenFifo(const vfs::OpenRequest& request, Ref<PipeChannel> channel);
+// kNxIo for O_WRONLY | O_NONBLOCK without a reader. All opens of one inode share its pipe.
+ErrnoOr<Ref<vfs::FileDescription>> OpenFifo(vfs::Inode& inode, const vfs::OpenRequest& request);
+
+// Makes OpenFifo what FIFOs on every file system are opened with. At boot.
+void ServeFifos();
 
 }  // namespace cloister::pipe
 

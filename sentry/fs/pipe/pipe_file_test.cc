@@ -5,12 +5,18 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "sentry/vfs/anon/anon_inode.h"
 
 namespace cloister::pipe {
 namespace {
 
-ErrnoOr<Ref<vfs::FileDescription>> Open(const Ref<PipeChannel>& channel, int flags) {
-  return OpenFifo({.flags = flags, .path = {}, .cred = auth::Credentials::Root()}, channel);
+// A FIFO on no file system in particular.
+Ref<vfs::Inode> NewFifo() {
+  return MakeRef<vfs::AnonInode>(vfs::AnonKind::kAnonInode, S_IFIFO | 0600, 7, *auth::Credentials::Root());
+}
+
+ErrnoOr<Ref<vfs::FileDescription>> Open(const Ref<vfs::Inode>& fifo, int flags) {
+  return OpenFifo(*fifo, {.flags = flags, .path = {}, .cred = auth::Credentials::Root()});
 }
 
 TEST(PipeFile, PairCarriesBytesAndHangsUp) {
@@ -36,44 +42,45 @@ TEST(PipeFile, IsOpenedAgainThroughItsInode) {
 }
 
 TEST(Fifo, BlockingOpensMeet) {
-  const auto channel = MakeRef<PipeChannel>();
-  auto reader = Open(channel, O_RDONLY);
+  const auto fifo = NewFifo();
+  auto reader = Open(fifo, O_RDONLY);
   ASSERT_TRUE(reader.ok());
   EXPECT_TRUE((*reader)->OpenPending());
-  auto writer = Open(channel, O_WRONLY);
+  auto writer = Open(fifo, O_WRONLY);
   ASSERT_TRUE(writer.ok());
   EXPECT_FALSE((*writer)->OpenPending());
   EXPECT_FALSE((*reader)->OpenPending());
 }
 
 TEST(Fifo, AWriterThatCameAndWentEndsTheWait) {
-  const auto channel = MakeRef<PipeChannel>();
-  auto reader = Open(channel, O_RDONLY);
-  Open(channel, O_WRONLY)->reset();
+  const auto fifo = NewFifo();
+  auto reader = Open(fifo, O_RDONLY);
+  Open(fifo, O_WRONLY)->reset();
   EXPECT_FALSE((*reader)->OpenPending());
   EXPECT_EQ((*reader)->Ready(), Poll::kHup);
 }
 
 TEST(Fifo, NonBlockingOpens) {
-  const auto channel = MakeRef<PipeChannel>();
-  EXPECT_EQ(Open(channel, O_WRONLY | O_NONBLOCK).error(), Errno::kNxIo);
-  auto reader = Open(channel, O_RDONLY | O_NONBLOCK);
+  const auto fifo = NewFifo();
+  EXPECT_EQ(Open(fifo, O_WRONLY | O_NONBLOCK).error(), Errno::kNxIo);
+  auto reader = Open(fifo, O_RDONLY | O_NONBLOCK);
   ASSERT_TRUE(reader.ok());
   EXPECT_EQ((*reader)->Ready(), Poll::kNone);  // no hang-up before the first writer
-  EXPECT_TRUE(Open(channel, O_WRONLY | O_NONBLOCK).ok());
+  EXPECT_TRUE(Open(fifo, O_WRONLY | O_NONBLOCK).ok());
   EXPECT_EQ((*reader)->Ready(), Poll::kHup);
 }
 
 TEST(Fifo, BytesGoWithTheLastEnd) {
-  const auto channel = MakeRef<PipeChannel>();
-  auto both = Open(channel, O_RDWR);
+  const auto fifo = NewFifo();
+  auto both = Open(fifo, O_RDWR);
   ASSERT_TRUE(both.ok());
   EXPECT_FALSE((*both)->OpenPending());
   std::string text = "left";
   UserBuffer src = UserBuffer::KernelConst(std::as_bytes(std::span(text)));
   ASSERT_TRUE((*both)->Write(src).ok());
   both->reset();
-  EXPECT_EQ(channel->queued(), 0u);
+  auto again = Open(fifo, O_RDWR);
+  EXPECT_EQ((*again)->AsPipe()->channel().queued(), 0u);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 
 namespace cloister::net {
 
+class NetNamespace;
 class Socket;
 
 // How a socket is to be made: socket(2).
@@ -50,7 +51,7 @@ struct Interface {
 class Stack : public RefCounted {
  public:
   // AF_INET or AF_INET6. kProtoNoSupport, kSocktNoSupport, kPerm (raw sockets) as Linux.
-  virtual ErrnoOr<Ref<Socket>> MakeSocket(const SocketRequest& request) = 0;
+  virtual ErrnoOr<Ref<Socket>> MakeSocket(const SocketRequest& request, Ref<NetNamespace> net) = 0;
 
   virtual ErrnoOr<std::vector<Interface>> Interfaces() = 0;
 

@@ -19,7 +19,7 @@ using Files = std::vector<Ref<vfs::FileDescription>>;
 // Linux bounds them by RLIMIT_NOFILE for each user; here by the sandbox.
 constexpr size_t kMaxInFlightFiles = 64 << 10;
 // A search is worth it after this share of closes.
-constexpr size_t kSocketsPerClose = 16;
+constexpr size_t kSocketsPerClose = 4;
 
 UnixSocket* AsUnix(vfs::FileDescription& file) {
   Socket* const socket = file.AsSocket();
