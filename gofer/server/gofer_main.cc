@@ -77,6 +77,7 @@ absl::StatusOr<std::unique_ptr<Server>> Prepare() {
   WarmUp();
   // The workers start now and inherit all of the above; the filter then reaches every thread.
   auto server = TRY_STATUS(Server::Make(UniqueFd(config.channel_fd()), std::move(attach), options));
+  server->PinCaller();
   RETURN_IF_ERROR(LoadGoferFilter(config.filter(), config.log_fd()));
   return server;
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "absl/synchronization/blocking_counter.h"
 #include "base/error/status.h"
 #include "base/log/log.h"
 #include "gofer/protocol/limits.h"
@@ -59,21 +60,27 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Make(UniqueFd channel, std::vect
     server->shared_.extra.emplace_back(pair[1]);
   }
   server->first_ = std::make_unique<Session>(std::move(channel), &server->shared_, /*owns_extra=*/true);
-  for (uint32_t i = 1; i < count; ++i) server->StartWorker(std::move(ours[i - 1]), server->shared_.cpus[i]);
+  absl::BlockingCounter starting(static_cast<int>(count) - 1);
+  for (uint32_t i = 1; i < count; ++i) {
+    server->StartWorker(std::move(ours[i - 1]), server->shared_.cpus[i], &starting);
+  }
+  starting.Wait();
   return server;
 }
 
-void Server::StartWorker(UniqueFd socket, int cpu) {
-  workers_.emplace_back([this, cpu, socket = std::move(socket)]() mutable {
+void Server::StartWorker(UniqueFd socket, int cpu, absl::BlockingCounter* starting) {
+  workers_.emplace_back([this, cpu, starting, socket = std::move(socket)]() mutable {
     PinThisThread(cpu);
     Session session(std::move(socket), &shared_, /*owns_extra=*/false);
+    starting->DecrementCount();
     const absl::Status ended = session.Serve();
     if (!ended.ok()) LOG(kWarning, "connection ended: %s", ended.message());
   });
 }
 
+void Server::PinCaller() { PinThisThread(shared_.cpus[0]); }
+
 absl::Status Server::Run() {
-  PinThisThread(shared_.cpus[0]);
   absl::Status ended = first_->Serve();
   first_.reset();  // hangs up: a peer that broke the protocol does not wait for a reply
   return ended;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/synchronization/blocking_counter.h"
 #include "base/host/unique_fd.h"
 #include "gofer/server/session.h"
 
@@ -21,12 +22,15 @@ class Server {
     uint64_t max_nodes = 1 << 20;
     bool pin = true;
   };
-  // attach: O_PATH descriptors, by index.
+  // attach: by the configuration's index. When it returns the workers have started: whatever
+  // starting a thread asks of the host is behind them, and a filter may be loaded.
   static absl::StatusOr<std::unique_ptr<Server>> Make(UniqueFd channel, std::vector<Ref<HostNode>> attach,
                                                       const Options& options);
   // Closes nothing under a worker: the peer must have hung up.
   ~Server();
 
+  // Pins the calling thread, which is to call Run.
+  void PinCaller();
   // Serves connection 0 until its end.
   absl::Status Run();
 
@@ -34,7 +38,7 @@ class Server {
 
  private:
   explicit Server(const Options& options) : shared_(options.max_nodes) {}
-  void StartWorker(UniqueFd socket, int cpu);
+  void StartWorker(UniqueFd socket, int cpu, absl::BlockingCounter* starting);
 
   Shared shared_;
   std::unique_ptr<Session> first_;

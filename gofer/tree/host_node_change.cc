@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -130,7 +131,10 @@ ErrnoOrVoid HostNode::Rename(const std::string& name, const HostNode& to, const 
   TRY_VOID(to.CheckChange(new_name));
   if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE) return Errno::kInval;
   if (to.origin_.index != origin_.index) return Errno::kXDev;
-  if (renameat2(fd_.get(), name.c_str(), to.fd_.get(), new_name.c_str(), flags) < 0) return HostErrno();
+  // Not the C library's: it calls renameat where flags is 0.
+  if (syscall(SYS_renameat2, fd_.get(), name.c_str(), to.fd_.get(), new_name.c_str(), flags) < 0) {
+    return HostErrno();
+  }
   return {};
 }
 
