@@ -59,7 +59,8 @@ void ControlServer::Connection::Answer(const control::Reply& reply) {
   if (!sent.ok()) LOG(kDebug, "control: a reply found nobody: %s", std::string(sent.message()));
 }
 
-ControlServer::ControlServer(UniqueFd listener, Sandbox& sandbox) : listener_(std::move(listener)), sandbox_(sandbox) {}
+ControlServer::ControlServer(UniqueFd listener, Sandbox& sandbox)
+    : listener_(std::move(listener)), sandbox_(sandbox) {}
 
 absl::Status ControlServer::Start() {
   epoll_.reset(epoll_create1(EPOLL_CLOEXEC));

@@ -65,7 +65,8 @@ absl::StatusOr<std::pair<std::string, Ref<vfs::FileDescription>>> FindProgram(co
   }
   bool denied = false;
   for (const absl::string_view directory : absl::StrSplit(PathOf(process), ':')) {
-    const std::string path = directory.empty() ? absl::StrCat("./", name) : absl::StrCat(std::string(directory), "/", name);
+    const std::string path =
+        directory.empty() ? absl::StrCat("./", name) : absl::StrCat(std::string(directory), "/", name);
     ErrnoOr<Ref<vfs::FileDescription>> file = OpenProgram(caller, path);
     if (file.ok()) return std::make_pair(path, *std::move(file));
     denied |= file.error() == Errno::kAcces;
@@ -95,7 +96,8 @@ absl::StatusOr<vfs::Path> FindCwd(vfs::Caller caller, const std::string& cwd, Er
 
 ErrnoOrVoid MakeDirectories(const vfs::Caller& caller, std::string_view path) {
   std::string done;
-  for (const absl::string_view name : absl::StrSplit(absl::string_view(path.data(), path.size()), '/', absl::SkipEmpty())) {
+  for (const absl::string_view name :
+       absl::StrSplit(absl::string_view(path.data(), path.size()), '/', absl::SkipEmpty())) {
     absl::StrAppend(&done, "/", std::string(name));
     const ErrnoOrVoid made = vfs::MakeDirectory(caller, caller.root, done, 0755);
     if (!made.ok() && made.error() != Errno::kExist) return made;
@@ -117,8 +119,8 @@ auth::CredRef CredentialsOf(const control::Process& process) {
   return std::make_shared<const auth::Credentials>(std::move(cred));
 }
 
-absl::StatusOr<task::Kernel::NewProcess> PrepareProcess(const control::Process& process, const task::FsContext& root,
-                                                        Errno* error) {
+absl::StatusOr<task::Kernel::NewProcess> PrepareProcess(const control::Process& process,
+                                                        const task::FsContext& root, Errno* error) {
   if (process.args().empty()) return absl::InvalidArgumentError("process.args: must not be empty");
   const task::FsContext::View view = root.Get();
   vfs::Caller caller;
@@ -134,7 +136,8 @@ absl::StatusOr<task::Kernel::NewProcess> PrepareProcess(const control::Process& 
   result.exec.argv.assign(process.args().begin(), process.args().end());
   result.exec.envp.assign(process.env().begin(), process.env().end());
   result.cred = caller.cred;
-  result.fs = MakeRef<task::FsContext>(caller.mounts, caller.root, caller.cwd, process.has_umask() ? process.umask() : 022);
+  result.fs = MakeRef<task::FsContext>(caller.mounts, caller.root, caller.cwd,
+                                       process.has_umask() ? process.umask() : 022);
   for (const control::Process::Rlimit& limit : process.rlimits()) {
     result.limits.push_back({static_cast<int>(limit.resource()), {limit.soft(), limit.hard()}});
   }

@@ -38,15 +38,16 @@ Sandbox::Container* Sandbox::FindLocked(const std::string& id) {
   return it != containers_.end() ? &it->second : nullptr;
 }
 
-absl::Status Sandbox::CreateContainer(const control::Container& container, Ref<task::FsContext> fs, Stdio stdio,
-                                      UniqueFd monitor) {
+absl::Status Sandbox::CreateContainer(const control::Container& container, Ref<task::FsContext> fs,
+                                      Stdio stdio, UniqueFd monitor) {
   Errno error = Errno::kIo;
   task::Kernel::NewProcess process = TRY_STATUS(PrepareProcess(container.process(), *fs, &error));
   process.files = std::move(stdio.files);
   process.terminal = std::move(stdio.terminal);
   process.container_id = container.id();
   process.is_init = true;
-  const std::shared_ptr<MonitorLink> link = MonitorLink::Make(std::move(monitor), std::move(stdio.on_window_change));
+  const std::shared_ptr<MonitorLink> link =
+      MonitorLink::Make(std::move(monitor), std::move(stdio.on_window_change));
   process.on_exit = [this, link, id = container.id()](int wait_status) {
     link->ReportExit(wait_status);
     OnExit(id, 0, wait_status);
@@ -70,7 +71,8 @@ absl::Status Sandbox::Start(const std::string& id) {
     absl::MutexLock lock(&mu_);
     Container* const container = FindLocked(id);
     if (container == nullptr) return absl::NotFoundError("container does not exist");
-    if (container->init.ended) return absl::FailedPreconditionError("cannot start a container that has stopped");
+    if (container->init.ended)
+      return absl::FailedPreconditionError("cannot start a container that has stopped");
     if (std::exchange(container->started, true)) {
       return absl::FailedPreconditionError("cannot start an already running container");
     }
@@ -136,7 +138,8 @@ void Sandbox::Wait(const control::WaitRequest& request, std::function<void(absl:
   done(result);
 }
 
-absl::StatusOr<pid_t> Sandbox::Exec(const control::ExecRequest& request, std::vector<UniqueFd> fds, Errno* error) {
+absl::StatusOr<pid_t> Sandbox::Exec(const control::ExecRequest& request, std::vector<UniqueFd> fds,
+                                    Errno* error) {
   if (fds.empty()) return absl::InvalidArgumentError("exec: no monitor");
   Ref<task::FsContext> fs;
   {
@@ -153,7 +156,8 @@ absl::StatusOr<pid_t> Sandbox::Exec(const control::ExecRequest& request, std::ve
   process.files = std::move(stdio.files);
   process.terminal = std::move(stdio.terminal);
   process.container_id = request.container();
-  const std::shared_ptr<MonitorLink> link = MonitorLink::Make(std::move(monitor), std::move(stdio.on_window_change));
+  const std::shared_ptr<MonitorLink> link =
+      MonitorLink::Make(std::move(monitor), std::move(stdio.on_window_change));
   const std::shared_ptr<pid_t> pid = std::make_shared<pid_t>(0);
   process.on_exit = [this, link, pid, id = request.container()](int wait_status) {
     link->ReportExit(wait_status);
@@ -209,7 +213,8 @@ void Sandbox::Ps(const std::string& id, control::PsReply* reply) {
     info.set_start_time_ns(static_cast<uint64_t>(kernel_.boot_realtime_ns() + group->start_time_ns -
                                                  kernel_.boot_monotonic_ns()));
     info.set_cpu_ns(cpu_ns);
-    if (group->process_group->session()->terminal) info.set_tty(group->process_group->session()->terminal->name());
+    if (group->process_group->session()->terminal)
+      info.set_tty(group->process_group->session()->terminal->name());
   }
 }
 
@@ -246,10 +251,14 @@ std::string Sandbox::DescribeTasks() {
     if (group->tasks.empty()) absl::StrAppend(&text, group->pid(), " zombie\n");
     for (task::Task* task : group->tasks) {
       const int number = task->parked_syscall();
-      const syscalls::Entry* const entry = number >= 0 ? syscalls::Find(static_cast<uint64_t>(number)) : nullptr;
+      const syscalls::Entry* const entry =
+          number >= 0 ? syscalls::Find(static_cast<uint64_t>(number)) : nullptr;
       absl::StrAppend(&text, group->pid(), "/", task->tid(), " host ", task->host_tid(), " ",
                       std::string(1, task->StateLetter()), " ", task->name(), " ",
-                      number < 0 ? "-" : entry != nullptr ? entry->name : "?", "\n");
+                      number < 0         ? "-"
+                      : entry != nullptr ? entry->name
+                                         : "?",
+                      "\n");
     }
   }
   return text;

@@ -129,9 +129,9 @@ void FutexManager::Wake(mm::MemoryManager& mm, uint64_t addr, int count) {
   if (shared.ok() && !(*shared == *own)) Wake(*shared, count, FUTEX_BITSET_MATCH_ANY);
 }
 
-ErrnoOr<int> FutexManager::Requeue(mm::MemoryManager& mm, uint64_t addr, const FutexKey& from, const FutexKey& to,
-                                   int count, int move_count, const uint32_t* expected)
-    ABSL_NO_THREAD_SAFETY_ANALYSIS {
+ErrnoOr<int> FutexManager::Requeue(mm::MemoryManager& mm, uint64_t addr, const FutexKey& from,
+                                   const FutexKey& to, int count, int move_count,
+                                   const uint32_t* expected) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   Bucket& source = buckets_[IndexOf(from)];
   const int target_index = IndexOf(to);
   Bucket& target = buckets_[target_index];
@@ -156,8 +156,9 @@ ErrnoOr<int> FutexManager::Requeue(mm::MemoryManager& mm, uint64_t addr, const F
   return expected != nullptr ? woken + moved : woken;
 }
 
-ErrnoOr<int> FutexManager::WakeOp(mm::MemoryManager& mm, uint64_t addr2, const FutexKey& key1, const FutexKey& key2,
-                                  int count1, int count2, uint32_t op) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+ErrnoOr<int> FutexManager::WakeOp(mm::MemoryManager& mm, uint64_t addr2, const FutexKey& key1,
+                                  const FutexKey& key2, int count1, int count2,
+                                  uint32_t op) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   const uint32_t operation = op >> 28 & 7;
   uint32_t arg = static_cast<uint32_t>(static_cast<int32_t>(op << 8) >> 20);
   if (op >> 31 & 1) arg = 1u << (arg & 31);
@@ -192,7 +193,8 @@ void FutexManager::HandleRobustEntry(mm::MemoryManager& mm, uint64_t word, pid_t
 
 void FutexManager::ExitRobustList(mm::MemoryManager& mm, uint64_t head_addr, pid_t tid) {
   constexpr int kMaxEntries = 2048;  // ROBUST_LIST_LIMIT
-  const ErrnoOr<robust_list_head> head = usermem::CopyIn(mm.space(), UserPtr<const robust_list_head>(head_addr));
+  const ErrnoOr<robust_list_head> head =
+      usermem::CopyIn(mm.space(), UserPtr<const robust_list_head>(head_addr));
   if (!head.ok()) return;
   const uint64_t pending = reinterpret_cast<uint64_t>(head->list_op_pending) & ~uint64_t{1};
   const uint64_t offset = static_cast<uint64_t>(head->futex_offset);

@@ -46,11 +46,11 @@ class FutexWaiter : public RefCounted {
   friend Ref<T> cloister::MakeRef(Args&&... args);
   FutexWaiter(const FutexKey& key, uint32_t bitset) : key_(key), bitset_(bitset) {}
 
-  FutexKey key_;            // guarded by the bucket's lock
+  FutexKey key_;  // guarded by the bucket's lock
   const uint32_t bitset_;
   std::atomic<int> bucket_{-1};  // where it is queued; changed under the buckets' locks
   std::atomic<bool> woken_{false};
-  bool taken_ = false;      // the owner's
+  bool taken_ = false;  // the owner's
   wait::WaitQueue queue_;
 };
 
@@ -73,11 +73,11 @@ class FutexManager {
   void Wake(mm::MemoryManager& mm, uint64_t addr, int count);
   // Wakes count and moves at most move_count more to another word. expected: null for FUTEX_REQUEUE.
   // Returns woken, and with expected woken plus moved.
-  ErrnoOr<int> Requeue(mm::MemoryManager& mm, uint64_t addr, const FutexKey& from, const FutexKey& to, int count,
-                       int move_count, const uint32_t* expected);
+  ErrnoOr<int> Requeue(mm::MemoryManager& mm, uint64_t addr, const FutexKey& from, const FutexKey& to,
+                       int count, int move_count, const uint32_t* expected);
   // FUTEX_WAKE_OP: op on the word at addr2, wakes there too if the old value compares.
-  ErrnoOr<int> WakeOp(mm::MemoryManager& mm, uint64_t addr2, const FutexKey& key1, const FutexKey& key2, int count1,
-                      int count2, uint32_t op);
+  ErrnoOr<int> WakeOp(mm::MemoryManager& mm, uint64_t addr2, const FutexKey& key1, const FutexKey& key2,
+                      int count1, int count2, uint32_t op);
 
   // set_robust_list(2)'s list of a thread that ends: marks its words FUTEX_OWNER_DIED and wakes. The list
   // is the guest's: at most 2048 entries, any address possible.

@@ -49,7 +49,8 @@ Action SignalActions::Set(int signo, const Action& action) {
 Action SignalActions::TakeForDelivery(int signo) {
   absl::MutexLock lock(&mu_);
   const Action action = actions_[signo - 1];
-  if (!action.is_default() && !action.is_ignore() && (action.flags & SA_RESETHAND)) actions_[signo - 1].handler = 0;
+  if (!action.is_default() && !action.is_ignore() && (action.flags & SA_RESETHAND))
+    actions_[signo - 1].handler = 0;
   return action;
 }
 

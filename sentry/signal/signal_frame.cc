@@ -15,9 +15,9 @@ namespace {
 using platform::Registers;
 
 constexpr uint64_t kRedZone = 128;
-constexpr uint64_t kUcFpXstate = 1;        // UC_FP_XSTATE
-constexpr uint64_t kUcSigcontextSs = 2;    // UC_SIGCONTEXT_SS
-constexpr uint64_t kUcStrictRestoreSs = 4; // UC_STRICT_RESTORE_SS
+constexpr uint64_t kUcFpXstate = 1;         // UC_FP_XSTATE
+constexpr uint64_t kUcSigcontextSs = 2;     // UC_SIGCONTEXT_SS
+constexpr uint64_t kUcStrictRestoreSs = 4;  // UC_STRICT_RESTORE_SS
 constexpr uint64_t kUserCs = 0x33;
 constexpr uint64_t kUserSs = 0x2b;
 // Flags that a guest may set: CF PF AF ZF SF TF DF OF RF AC (FIX_EFLAGS of the kernel).
@@ -93,7 +93,8 @@ void LoadRegisters(const struct sigcontext& sc, Registers* regs) {
 
 }  // namespace
 
-ErrnoOr<platform::HostOp> BuildFrame(platform::AddressSpace& space, const FrameRequest& request, Registers& regs) {
+ErrnoOr<platform::HostOp> BuildFrame(platform::AddressSpace& space, const FrameRequest& request,
+                                     Registers& regs) {
   uint64_t sp = regs.rsp - kRedZone;
   const bool on_alt_stack = request.alt_stack.Holds(regs.rsp);
   if ((request.action.flags & SA_ONSTACK) && !(request.alt_stack.flags & SS_DISABLE) && !on_alt_stack) {

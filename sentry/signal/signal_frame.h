@@ -31,9 +31,9 @@ struct AltStack {
 struct FrameRequest {
   siginfo_t info = {};
   Action action;
-  SignalSet saved_mask;        // goes to uc_sigmask
+  SignalSet saved_mask;  // goes to uc_sigmask
   AltStack alt_stack;
-  platform::Fault fault;       // trapno, err and cr2 of the last fault
+  platform::Fault fault;  // trapno, err and cr2 of the last fault
   size_t fp_state_size = 0;
 };
 

@@ -7,8 +7,8 @@
 
 namespace cloister::signal {
 
-inline constexpr int kMaxSignal = 64;       // _NSIG
-inline constexpr int kFirstRealTime = 32;   // the kernel's SIGRTMIN
+inline constexpr int kMaxSignal = 64;      // _NSIG
+inline constexpr int kFirstRealTime = 32;  // the kernel's SIGRTMIN
 
 constexpr bool IsValid(int signo) { return signo >= 1 && signo <= kMaxSignal; }
 
@@ -40,8 +40,9 @@ inline constexpr SignalSet kUnblockable = SignalSet::Of(SIGKILL) | SignalSet::Of
 inline constexpr SignalSet kStopSignals =
     SignalSet::Of(SIGSTOP) | SignalSet::Of(SIGTSTP) | SignalSet::Of(SIGTTIN) | SignalSet::Of(SIGTTOU);
 // Signals that a fault of the thread itself raises; delivered first.
-inline constexpr SignalSet kSynchronous = SignalSet::Of(SIGSEGV) | SignalSet::Of(SIGBUS) | SignalSet::Of(SIGILL) |
-                                          SignalSet::Of(SIGTRAP) | SignalSet::Of(SIGFPE) | SignalSet::Of(SIGSYS);
+inline constexpr SignalSet kSynchronous = SignalSet::Of(SIGSEGV) | SignalSet::Of(SIGBUS) |
+                                          SignalSet::Of(SIGILL) | SignalSet::Of(SIGTRAP) |
+                                          SignalSet::Of(SIGFPE) | SignalSet::Of(SIGSYS);
 
 }  // namespace cloister::signal
 

@@ -64,7 +64,7 @@ struct FutexCall {
     if (bitset == 0) return Errno::kInval;
     if (args.Addr(3) != 0) {
       const int64_t time = TRY(CopyInDuration(task, args.Addr(3)));
-      until = !with_bitset                   ? DeadlineAfter(time)
+      until = !with_bitset                  ? DeadlineAfter(time)
               : (op & FUTEX_CLOCK_REALTIME) ? DeadlineAtRealtime(time)
                                             : time;
     }

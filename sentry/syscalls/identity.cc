@@ -72,7 +72,9 @@ Answer SetGid(Task& task, const SyscallArgs& args) {
   return Install(task, std::move(now), false);
 }
 
-bool OneOf(uint32_t id, uint32_t a, uint32_t b, uint32_t c) { return id == kUnchanged || id == a || id == b || id == c; }
+bool OneOf(uint32_t id, uint32_t a, uint32_t b, uint32_t c) {
+  return id == kUnchanged || id == a || id == b || id == c;
+}
 
 Answer SetReuid(Task& task, const SyscallArgs& args) {
   Credentials now = *task.cred();

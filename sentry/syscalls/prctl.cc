@@ -62,7 +62,8 @@ ErrnoOr<int> Ambient(Task& task, const SyscallArgs& args) {
     case PR_CAP_AMBIENT_IS_SET:
       return now.ambient.Has(static_cast<int>(cap)) ? 1 : 0;
     case PR_CAP_AMBIENT_RAISE:
-      if (!one.IsSubsetOf(now.permitted & now.inheritable) || (now.securebits & SECBIT_NO_CAP_AMBIENT_RAISE)) {
+      if (!one.IsSubsetOf(now.permitted & now.inheritable) ||
+          (now.securebits & SECBIT_NO_CAP_AMBIENT_RAISE)) {
         return Errno::kPerm;
       }
       now.ambient = now.ambient | one;
@@ -90,7 +91,8 @@ ErrnoOr<int> SetKeepCaps(Task& task, uint64_t on) {
   if (on > 1) return Errno::kInval;
   Credentials now = *task.cred();
   if (now.securebits & SECBIT_KEEP_CAPS_LOCKED) return Errno::kPerm;
-  now.securebits = on ? now.securebits | SECBIT_KEEP_CAPS : now.securebits & ~static_cast<uint32_t>(SECBIT_KEEP_CAPS);
+  now.securebits =
+      on ? now.securebits | SECBIT_KEEP_CAPS : now.securebits & ~static_cast<uint32_t>(SECBIT_KEEP_CAPS);
   return Change(task, std::move(now));
 }
 
@@ -185,7 +187,8 @@ ErrnoOr<int64_t> Prctl(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_prctl, "prctl", Plain<Prctl>, "dxxxx", Support::kPartial, "process identity, capabilities and names"},
+    {SYS_prctl, "prctl", Plain<Prctl>, "dxxxx", Support::kPartial,
+     "process identity, capabilities and names"},
 };
 
 }  // namespace

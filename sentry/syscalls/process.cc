@@ -136,7 +136,8 @@ ErrnoOr<std::vector<std::string>> CopyInStrings(Task& task, uint64_t addr, size_
 struct ExecCall {
   std::shared_ptr<loader::Program> program;
 
-  static ErrnoOr<ExecCall> With(Task& task, int dirfd, uint64_t path_addr, uint64_t argv, uint64_t envp, int flags) {
+  static ErrnoOr<ExecCall> With(Task& task, int dirfd, uint64_t path_addr, uint64_t argv, uint64_t envp,
+                                int flags) {
     if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) return Errno::kInval;
     loader::ExecRequest request;
     request.path = TRY(task.CopyInPath(path_addr));
@@ -217,7 +218,8 @@ struct WaitCall {
     WaitCall call;
     const int64_t pid = args.Int(0);
     call.options = args.Int(2) | WEXITED;
-    if (args.Int(2) & ~(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL)) return Errno::kInval;
+    if (args.Int(2) & ~(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL))
+      return Errno::kInval;
     if (pid == INT32_MIN) return Errno::kSrch;
     call.which = pid == -1 ? Which::kAny : pid > 0 ? Which::kPid : Which::kGroup;
     call.id = static_cast<pid_t>(pid < 0 ? -pid : pid);
@@ -300,7 +302,8 @@ struct WaitCall {
       return Errno::kFault;
     }
     if (!is_waitid) {
-      if (status_addr != 0 && found.pid != 0 && !task.CopyOut(UserPtr<int>(status_addr), found.wait_status).ok()) {
+      if (status_addr != 0 && found.pid != 0 &&
+          !task.CopyOut(UserPtr<int>(status_addr), found.wait_status).ok()) {
         return Errno::kFault;
       }
       return found.pid;
@@ -355,8 +358,8 @@ Answer SetTidAddress(Task& task, const SyscallArgs& args) {
 
 ErrnoOr<int> Unshare(Task& task, const SyscallArgs& args) {
   const uint64_t flags = args.Raw(0);
-  constexpr uint64_t kKnown = kNewNamespaces | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND |
-                              CLONE_VM | CLONE_NEWTIME;
+  constexpr uint64_t kKnown = kNewNamespaces | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD |
+                              CLONE_SIGHAND | CLONE_VM | CLONE_NEWTIME;
   if (flags & ~kKnown) return Errno::kInval;
   if (flags & (kNewNamespaces | CLONE_NEWTIME)) return Errno::kPerm;
   if ((flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) && task.mm().users() > 1) return Errno::kInval;
@@ -365,8 +368,10 @@ ErrnoOr<int> Unshare(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_clone, "clone", Blocking<CloneCall>, "xpppx", Support::kPartial, "namespaces and CLONE_PIDFD are refused"},
-    {SYS_clone3, "clone3", Blocking<Clone3Call>, "pz", Support::kPartial, "as clone; set_tid and CLEAR_SIGHAND are refused"},
+    {SYS_clone, "clone", Blocking<CloneCall>, "xpppx", Support::kPartial,
+     "namespaces and CLONE_PIDFD are refused"},
+    {SYS_clone3, "clone3", Blocking<Clone3Call>, "pz", Support::kPartial,
+     "as clone; set_tid and CLEAR_SIGHAND are refused"},
     {SYS_fork, "fork", Blocking<ForkCall>, ""},
     {SYS_vfork, "vfork", Blocking<VforkCall>, ""},
     {SYS_execve, "execve", Blocking<ExecCall>, "spp"},

@@ -39,7 +39,8 @@ ErrnoOr<int> SchedSetaffinity(Task& task, const SyscallArgs& args) {
   cpu_set_t set;
   CPU_ZERO(&set);
   const size_t size = std::min(args.Size(1), sizeof set);
-  TRY_VOID(usermem::CopyInBytes(task.space(), args.Addr(2), std::as_writable_bytes(std::span(&set, 1)).first(size)));
+  TRY_VOID(usermem::CopyInBytes(task.space(), args.Addr(2),
+                                std::as_writable_bytes(std::span(&set, 1)).first(size)));
   if (sched_setaffinity(target->host_tid(), sizeof set, &set) != 0) return FromHostErrno(errno);
   return 0;
 }
@@ -120,7 +121,8 @@ ErrnoOr<std::vector<Ref<Task>>> PriorityTargets(Task& task, int which, int who) 
     const uid_t uid = who == 0 ? task.cred()->uid : static_cast<uid_t>(who);
     for (Task* member : group->tasks) {
       if ((which == PRIO_PROCESS && member->tid() == (who == 0 ? task.tid() : who)) ||
-          (which == PRIO_PGRP && group->process_group->id() == pgid) || (which == PRIO_USER && group->uid == uid)) {
+          (which == PRIO_PGRP && group->process_group->id() == pgid) ||
+          (which == PRIO_USER && group->uid == uid)) {
         targets.emplace_back(member);
       }
     }
@@ -170,7 +172,8 @@ constexpr Entry kEntries[] = {
     {SYS_sched_setaffinity, "sched_setaffinity", Plain<SchedSetaffinity>, "dzp"},
     {SYS_sched_getaffinity, "sched_getaffinity", Plain<SchedGetaffinity>, "dzp"},
     {SYS_sched_getscheduler, "sched_getscheduler", Plain<SchedGetscheduler>, "d"},
-    {SYS_sched_setscheduler, "sched_setscheduler", Plain<SchedSetscheduler>, "ddp", Support::kPartial, "no real-time policies"},
+    {SYS_sched_setscheduler, "sched_setscheduler", Plain<SchedSetscheduler>, "ddp", Support::kPartial,
+     "no real-time policies"},
     {SYS_sched_setparam, "sched_setparam", Plain<SchedSetparam>, "dp"},
     {SYS_sched_getparam, "sched_getparam", Plain<SchedGetparam>, "dp"},
     {SYS_sched_get_priority_max, "sched_get_priority_max", Plain<SchedGetPriorityMax>, "d"},

@@ -63,7 +63,8 @@ ErrnoOr<int> RtSigprocmask(Task& task, const SyscallArgs& args) {
 ErrnoOr<int> RtSigpending(Task& task, const SyscallArgs& args) {
   if (args.Size(1) > kSetSize) return Errno::kInval;
   const uint64_t bits = (task.PendingSet() & task.signal_mask()).bits();
-  TRY_VOID(usermem::CopyOutBytes(task.space(), args.Addr(0), std::as_bytes(std::span(&bits, 1)).first(args.Size(1))));
+  TRY_VOID(usermem::CopyOutBytes(task.space(), args.Addr(0),
+                                 std::as_bytes(std::span(&bits, 1)).first(args.Size(1))));
   return 0;
 }
 
@@ -73,7 +74,9 @@ bool MaySignal(Task& task, ThreadGroup& target, int signo) {
   if (cred.Has(CAP_KILL) || &target == &task.group()) return true;
   const auth::CredRef other = target.tasks.empty() ? nullptr : target.tasks.front()->GetCred();
   if (other == nullptr) return cred.uid == target.uid;
-  if (cred.euid == other->suid || cred.euid == other->uid || cred.uid == other->suid || cred.uid == other->uid) return true;
+  if (cred.euid == other->suid || cred.euid == other->uid || cred.uid == other->suid ||
+      cred.uid == other->uid)
+    return true;
   return signo == SIGCONT && target.process_group->session() == task.group().process_group->session();
 }
 
@@ -113,7 +116,9 @@ ErrnoOr<int> Kill(Task& task, const SyscallArgs& args) {
   bool found = false, sent = false;
   Errno error = Errno::kPerm;
   for (const Ref<ThreadGroup>& group : kernel.GroupsLocked()) {
-    if (pid == -1 ? group.get() == &task.group() || group->is_container_init : group->process_group->id() != wanted) continue;
+    if (pid == -1 ? group.get() == &task.group() || group->is_container_init
+                  : group->process_group->id() != wanted)
+      continue;
     found = true;
     const ErrnoOrVoid result = SignalGroup(task, *group, signo);
     if (result.ok()) sent = true;
@@ -245,7 +250,8 @@ struct SigtimedwaitCall {
   }
   Outcome Step(Task& task) {
     if (const std::optional<siginfo_t> info = task.TakeSignal(wanted)) {
-      if (info_addr != 0 && !task.CopyOut(UserPtr<siginfo_t>(info_addr), *info).ok()) return Answer(Errno::kFault);
+      if (info_addr != 0 && !task.CopyOut(UserPtr<siginfo_t>(info_addr), *info).ok())
+        return Answer(Errno::kFault);
       return Answer(info->si_signo);
     }
     if (poll) return Answer(Errno::kAgain);

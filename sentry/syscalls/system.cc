@@ -90,8 +90,9 @@ ErrnoOr<int> Prlimit(Task& task, const SyscallArgs& args) {
     const Ref<Task> other = task.kernel().FindTask(pid);
     if (!other) return Errno::kSrch;
     const auth::CredRef theirs = other->GetCred(), ours = task.cred();
-    const bool same = theirs && ours->uid == theirs->euid && ours->uid == theirs->suid && ours->uid == theirs->uid &&
-                      ours->gid == theirs->egid && ours->gid == theirs->sgid && ours->gid == theirs->gid;
+    const bool same = theirs && ours->uid == theirs->euid && ours->uid == theirs->suid &&
+                      ours->uid == theirs->uid && ours->gid == theirs->egid && ours->gid == theirs->sgid &&
+                      ours->gid == theirs->gid;
     if (!same && !ours->Has(CAP_SYS_RESOURCE)) return Errno::kPerm;
     group = Ref<ThreadGroup>(&other->group());
   }

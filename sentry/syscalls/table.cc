@@ -12,12 +12,13 @@ namespace {
 constexpr uint64_t kNumbers = task::Kernel::kSyscallNumbers;
 
 struct Table {
-  std::vector<Entry> entries;                     // by number
+  std::vector<Entry> entries;  // by number
   std::array<const Entry*, kNumbers> by_number = {};
 
   Table() {
     for (const auto& theme : Themes()) entries.insert(entries.end(), theme.begin(), theme.end());
-    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.number < b.number; });
+    std::sort(entries.begin(), entries.end(),
+              [](const Entry& a, const Entry& b) { return a.number < b.number; });
     for (const Entry& entry : entries) {
       if (entry.number < kNumbers) by_number[entry.number] = &entry;
     }

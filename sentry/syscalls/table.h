@@ -20,7 +20,8 @@ using task::RunningCall;
 using task::SyscallArgs;
 using task::Task;
 
-// How much of a syscall there is. What is unsupported or not in the table is counted (runsc debug unimplemented).
+// How much of a syscall there is. What is unsupported or not in the table is counted (runsc debug
+// unimplemented).
 enum class Support {
   kFull,
   kPartial,      // `note` says what is missing
@@ -31,7 +32,7 @@ using Handler = Outcome (*)(Task& task, const SyscallArgs& args, std::unique_ptr
 
 // One line of the table. Each theme file (file_io.cc, sockets.cc …) lists its own and exports them as a span.
 struct Entry {
-  uint32_t number;    // SYS_…
+  uint32_t number;  // SYS_…
   const char* name;
   Handler handler;
   // One letter an argument, for --strace: d int, u unsigned, x hex, f descriptor, a AT_FDCWD or

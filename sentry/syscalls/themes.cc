@@ -4,8 +4,9 @@ namespace cloister::syscalls {
 
 std::vector<std::span<const Entry>> Themes() {
   return {
-      IdentitySyscalls(), ProcessSyscalls(), SignalSyscalls(), TimeSyscalls(), SystemSyscalls(),
-      FutexSyscalls(), PrctlSyscalls(), SchedulingSyscalls(),
+      IdentitySyscalls(),   ProcessSyscalls(), SignalSyscalls(),     TimeSyscalls(),      SystemSyscalls(),
+      FutexSyscalls(),      PrctlSyscalls(),   SchedulingSyscalls(), MemorySyscalls(),    FileIoSyscalls(),
+      DescriptorSyscalls(), OpenSyscalls(),    NameSyscalls(),       AttributeSyscalls(),
   };
 }
 

@@ -10,14 +10,20 @@
 
 namespace cloister::syscalls {
 
-std::span<const Entry> IdentitySyscalls();  // identity.cc: pids, uids, groups, sessions, capabilities
-std::span<const Entry> ProcessSyscalls();   // process.cc: fork, clone, execve, exit, wait
-std::span<const Entry> SignalSyscalls();    // signals.cc
-std::span<const Entry> TimeSyscalls();      // time.cc: clocks, sleeping, timers
-std::span<const Entry> SystemSyscalls();    // system.cc: uname, sysinfo, limits, random
-std::span<const Entry> FutexSyscalls();     // futex.cc
-std::span<const Entry> PrctlSyscalls();     // prctl.cc
+std::span<const Entry> IdentitySyscalls();    // identity.cc: pids, uids, groups, sessions, capabilities
+std::span<const Entry> ProcessSyscalls();     // process.cc: fork, clone, execve, exit, wait
+std::span<const Entry> SignalSyscalls();      // signals.cc
+std::span<const Entry> TimeSyscalls();        // time.cc: clocks, sleeping, timers
+std::span<const Entry> SystemSyscalls();      // system.cc: uname, sysinfo, limits, random
+std::span<const Entry> FutexSyscalls();       // futex.cc
+std::span<const Entry> PrctlSyscalls();       // prctl.cc
 std::span<const Entry> SchedulingSyscalls();  // scheduling.cc
+std::span<const Entry> MemorySyscalls();      // memory.cc
+std::span<const Entry> FileIoSyscalls();      // file_io.cc: read, write and their kin
+std::span<const Entry> DescriptorSyscalls();  // descriptors.cc: close, dup, fcntl, flock, ioctl
+std::span<const Entry> OpenSyscalls();        // open.cc
+std::span<const Entry> NameSyscalls();        // names.cc: directories, links, renames, working directory
+std::span<const Entry> AttributeSyscalls();   // attributes.cc: stat, modes, owners, times, xattrs
 
 // All of them (themes.cc).
 std::vector<std::span<const Entry>> Themes();

@@ -122,7 +122,8 @@ struct SleepCall {
     block.at_signal = absolute ? Restart::kNoHand : Restart::kRestartBlock;
     // A signal that interrupts finds what was left; the deadline itself stays where it is.
     if (remain_addr != 0 && task.interrupted()) {
-      if (!task.CopyOut(UserPtr<timespec>(remain_addr), ToTimespec(until - now)).ok()) return Answer(Errno::kFault);
+      if (!task.CopyOut(UserPtr<timespec>(remain_addr), ToTimespec(until - now)).ok())
+        return Answer(Errno::kFault);
     }
     return block;
   }
@@ -165,8 +166,9 @@ ErrnoOr<ProcessTimers::Setting> CopyInSetting(Task& task, uint64_t addr) {
   for (const timeval& t : {value.it_interval, value.it_value}) {
     if (t.tv_usec < 0 || t.tv_usec >= 1'000'000 || t.tv_sec < 0) return Errno::kInval;
   }
-  return ProcessTimers::Setting{TRY(DurationOf({value.it_value.tv_sec, value.it_value.tv_usec * 1000})),
-                                TRY(DurationOf({value.it_interval.tv_sec, value.it_interval.tv_usec * 1000}))};
+  return ProcessTimers::Setting{
+      TRY(DurationOf({value.it_value.tv_sec, value.it_value.tv_usec * 1000})),
+      TRY(DurationOf({value.it_interval.tv_sec, value.it_interval.tv_usec * 1000}))};
 }
 
 timeval ToTimeval(int64_t ns) {
@@ -177,7 +179,8 @@ timeval ToTimeval(int64_t ns) {
 ErrnoOr<int> Getitimer(Task& task, const SyscallArgs& args) {
   if (args.Int(0) < ITIMER_REAL || args.Int(0) > ITIMER_PROF) return Errno::kInval;
   const ProcessTimers::Setting now = task.group().timers().GetInterval(args.Int(0));
-  TRY_VOID(task.CopyOut(args.Ptr<itimerval>(1), itimerval{ToTimeval(now.interval_ns), ToTimeval(now.value_ns)}));
+  TRY_VOID(
+      task.CopyOut(args.Ptr<itimerval>(1), itimerval{ToTimeval(now.interval_ns), ToTimeval(now.value_ns)}));
   return 0;
 }
 
@@ -187,7 +190,8 @@ ErrnoOr<int> Setitimer(Task& task, const SyscallArgs& args) {
   if (args.Addr(1) != 0) setting = TRY(CopyInSetting(task, args.Addr(1)));
   const ProcessTimers::Setting old = task.group().timers().SetInterval(args.Int(0), setting);
   if (args.Addr(2) != 0) {
-    TRY_VOID(task.CopyOut(args.Ptr<itimerval>(2), itimerval{ToTimeval(old.interval_ns), ToTimeval(old.value_ns)}));
+    TRY_VOID(
+        task.CopyOut(args.Ptr<itimerval>(2), itimerval{ToTimeval(old.interval_ns), ToTimeval(old.value_ns)}));
   }
   return 0;
 }
@@ -195,7 +199,8 @@ ErrnoOr<int> Setitimer(Task& task, const SyscallArgs& args) {
 Answer Alarm(Task& task, const SyscallArgs& args) {
   const int64_t ns = int64_t{args.Uint(0)} * 1'000'000'000;
   const ProcessTimers::Setting old = task.group().timers().SetInterval(ITIMER_REAL, {ns, 0});
-  return (old.value_ns + 500'000'000) / 1'000'000'000 + (old.value_ns > 0 && old.value_ns < 500'000'000 ? 1 : 0);
+  return (old.value_ns + 500'000'000) / 1'000'000'000 +
+         (old.value_ns > 0 && old.value_ns < 500'000'000 ? 1 : 0);
 }
 
 ErrnoOr<TimerClock> TimerClockOf(clockid_t clock) {
@@ -253,32 +258,42 @@ ErrnoOr<int> TimerCreate(Task& task, const SyscallArgs& args) {
 ErrnoOr<int> TimerSettime(Task& task, const SyscallArgs& args) {
   if (args.Addr(2) == 0) return Errno::kInval;
   const itimerspec wanted = TRY(task.CopyIn(args.Ptr<const itimerspec>(2)));
-  const ProcessTimers::Setting setting = {TRY(DurationOf(wanted.it_value)), TRY(DurationOf(wanted.it_interval))};
+  const ProcessTimers::Setting setting = {TRY(DurationOf(wanted.it_value)),
+                                          TRY(DurationOf(wanted.it_interval))};
   const ProcessTimers::Setting old =
       TRY(task.group().timers().Set(args.Int(0), setting, (args.Int(1) & TIMER_ABSTIME) != 0));
   if (args.Addr(3) != 0) {
-    TRY_VOID(task.CopyOut(args.Ptr<itimerspec>(3), itimerspec{ToTimespec(old.interval_ns), ToTimespec(old.value_ns)}));
+    TRY_VOID(task.CopyOut(args.Ptr<itimerspec>(3),
+                          itimerspec{ToTimespec(old.interval_ns), ToTimespec(old.value_ns)}));
   }
   return 0;
 }
 
 ErrnoOr<int> TimerGettime(Task& task, const SyscallArgs& args) {
   const ProcessTimers::Setting now = TRY(task.group().timers().Get(args.Int(0)));
-  TRY_VOID(task.CopyOut(args.Ptr<itimerspec>(1), itimerspec{ToTimespec(now.interval_ns), ToTimespec(now.value_ns)}));
+  TRY_VOID(task.CopyOut(args.Ptr<itimerspec>(1),
+                        itimerspec{ToTimespec(now.interval_ns), ToTimespec(now.value_ns)}));
   return 0;
 }
 
-ErrnoOr<int> TimerGetoverrun(Task& task, const SyscallArgs& args) { return task.group().timers().Overrun(args.Int(0)); }
-ErrnoOr<void> TimerDelete(Task& task, const SyscallArgs& args) { return task.group().timers().Delete(args.Int(0)); }
+ErrnoOr<int> TimerGetoverrun(Task& task, const SyscallArgs& args) {
+  return task.group().timers().Overrun(args.Int(0));
+}
+ErrnoOr<void> TimerDelete(Task& task, const SyscallArgs& args) {
+  return task.group().timers().Delete(args.Int(0));
+}
 
 constexpr Entry kEntries[] = {
-    {SYS_clock_gettime, "clock_gettime", Plain<ClockGettime>, "dp", Support::kPartial, "a thread's CPU time is its process'"},
+    {SYS_clock_gettime, "clock_gettime", Plain<ClockGettime>, "dp", Support::kPartial,
+     "a thread's CPU time is its process'"},
     {SYS_clock_getres, "clock_getres", Plain<ClockGetres>, "dp"},
-    {SYS_clock_settime, "clock_settime", Plain<ClockSettime>, "dp", Support::kPartial, "EPERM: the time is the host's"},
+    {SYS_clock_settime, "clock_settime", Plain<ClockSettime>, "dp", Support::kPartial,
+     "EPERM: the time is the host's"},
     {SYS_clock_nanosleep, "clock_nanosleep", Blocking<ClockSleepCall>, "dxpp"},
     {SYS_nanosleep, "nanosleep", Blocking<SleepCall>, "pp"},
     {SYS_gettimeofday, "gettimeofday", Plain<Gettimeofday>, "pp"},
-    {SYS_settimeofday, "settimeofday", Fails<Errno::kPerm>, "pp", Support::kUnsupported, "EPERM: the time is the host's"},
+    {SYS_settimeofday, "settimeofday", Fails<Errno::kPerm>, "pp", Support::kUnsupported,
+     "EPERM: the time is the host's"},
     {SYS_time, "time", Plain<Time>, "p"},
     {SYS_times, "times", Plain<Times>, "p"},
     {SYS_getitimer, "getitimer", Plain<Getitimer>, "dp"},

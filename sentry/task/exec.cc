@@ -56,8 +56,8 @@ void Task::Exec(ExecControl control) {
     return;
   }
   IncRef();
-  Ref<mm::MemoryManager> mm = MakeRef<mm::MemoryManager>(Ref<platform::AddressSpace>(&(*thread)->address_space()),
-                                                         kernel().platform().task_size());
+  Ref<mm::MemoryManager> mm = MakeRef<mm::MemoryManager>(
+      Ref<platform::AddressSpace>(&(*thread)->address_space()), kernel().platform().task_size());
   const auth::ExecResult privileges = auth::ForExec(*cred_, PrivilegesOf(*program.file, *cred_));
   loader::AuxInfo aux;
   aux.uid = privileges.credentials.uid;
@@ -67,9 +67,10 @@ void Task::Exec(ExecControl control) {
   aux.secure = privileges.secure;
   aux.vdso = kernel().platform().vdso_start();
   std::byte random[16];
-  if (getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) LOG(kError, "getrandom failed");
-  ErrnoOr<loader::Image> image = loader::BuildImage(program, *mm, aux, kernel().platform(), random,
-                                                    Limit(RLIMIT_STACK).rlim_cur);
+  if (getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random))
+    LOG(kError, "getrandom failed");
+  ErrnoOr<loader::Image> image =
+      loader::BuildImage(program, *mm, aux, kernel().platform(), random, Limit(RLIMIT_STACK).rlim_cur);
   if (!image.ok()) {
     (*thread)->KillProcess();
     EndCall(image.error());

@@ -220,7 +220,8 @@ bool Task::OrphanedGroupLocked(ThreadGroup& group) {
     if (member->process_group->id() != group.process_group->id()) continue;
     if (member->state == ThreadGroup::State::kZombie || member->parent == nullptr) continue;
     const ProcessGroup& parents = *member->parent->process_group;
-    if (parents.id() != group.process_group->id() && parents.session() == group.process_group->session()) return false;
+    if (parents.id() != group.process_group->id() && parents.session() == group.process_group->session())
+      return false;
   }
   return true;
 }

@@ -11,7 +11,8 @@
 
 namespace cloister::task {
 
-// Root, working directory and umask. Linux: struct fs_struct; shared by tasks made with CLONE_FS. Thread-safe.
+// Root, working directory and umask. Linux: struct fs_struct; shared by tasks made with CLONE_FS.
+// Thread-safe.
 class FsContext : public RefCounted {
  public:
   FsContext(Ref<vfs::MountNamespace> mounts, vfs::Path root, vfs::Path cwd, mode_t umask);

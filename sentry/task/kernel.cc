@@ -34,7 +34,8 @@ Kernel::~Kernel() = default;
 ErrnoOr<pid_t> Kernel::AllocatePidLocked() {
   for (pid_t tries = 0; tries < kPidMax; ++tries) {
     last_pid_ = last_pid_ + 1 < kPidMax ? last_pid_ + 1 : kFirstReusedPid;
-    if (!tasks_.contains(last_pid_) && !groups_.contains(last_pid_) && !id_users_.contains(last_pid_)) return last_pid_;
+    if (!tasks_.contains(last_pid_) && !groups_.contains(last_pid_) && !id_users_.contains(last_pid_))
+      return last_pid_;
   }
   return Errno::kAgain;
 }

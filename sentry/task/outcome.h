@@ -55,7 +55,8 @@ struct ExitControl {
 struct SigreturnControl {};
 
 // The outcome of one run of a handler.
-using Outcome = std::variant<Answer, Block, RunPlan, RunHostOps, CloneControl, ExecControl, ExitControl, SigreturnControl>;
+using Outcome = std::variant<Answer, Block, RunPlan, RunHostOps, CloneControl, ExecControl, ExitControl,
+                             SigreturnControl>;
 
 // Of an ErrnoOr: the value as the guest's return value, or the errno.
 template <typename T>
@@ -71,7 +72,8 @@ Answer ToAnswer(const ErrnoOr<T>& result) {
 // The usual ending of a Step: kAgain becomes a wait on file for events, unless the file is O_NONBLOCK.
 template <typename T>
 Outcome OrBlock(const Ref<vfs::FileDescription>& file, Poll events, const ErrnoOr<T>& result) {
-  if (result.ok() || result.error() != Errno::kAgain || file->nonblocking() || file->wait_queue() == nullptr) {
+  if (result.ok() || result.error() != Errno::kAgain || file->nonblocking() ||
+      file->wait_queue() == nullptr) {
     return ToAnswer(result);
   }
   Block block;

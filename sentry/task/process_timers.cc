@@ -137,15 +137,16 @@ class ProcessTimers::Timer final : public wait::TimerClient {
   const Event event_;
   const int si_code_;
   const int id_;
-  mutable absl::Mutex mu_;  // leaf
+  mutable absl::Mutex mu_;                // leaf
   int64_t due_ ABSL_GUARDED_BY(mu_) = 0;  // on clock_; 0: disarmed
   int64_t interval_ns_ ABSL_GUARDED_BY(mu_) = 0;
   int overrun_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 ProcessTimers::ProcessTimers(ThreadGroup& group) : group_(group) {
-  const std::pair<TimerClock, int> kinds[3] = {
-      {TimerClock::kMonotonic, SIGALRM}, {TimerClock::kProcessCpu, SIGVTALRM}, {TimerClock::kProcessCpu, SIGPROF}};
+  const std::pair<TimerClock, int> kinds[3] = {{TimerClock::kMonotonic, SIGALRM},
+                                               {TimerClock::kProcessCpu, SIGVTALRM},
+                                               {TimerClock::kProcessCpu, SIGPROF}};
   for (int i = 0; i < 3; ++i) {
     Event event;
     event.signo = kinds[i].second;

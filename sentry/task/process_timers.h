@@ -35,7 +35,7 @@ class ProcessTimers {
   ~ProcessTimers();
 
   struct Setting {
-    int64_t value_ns = 0;     // left until the next expiry; 0: disarmed
+    int64_t value_ns = 0;  // left until the next expiry; 0: disarmed
     int64_t interval_ns = 0;
   };
 
@@ -45,10 +45,10 @@ class ProcessTimers {
 
   // timer_create(2). event's signal and target (tid 0: the process) were checked.
   struct Event {
-    bool notify = true;      // false: SIGEV_NONE
+    bool notify = true;  // false: SIGEV_NONE
     int signo = SIGALRM;
-    uint64_t value = 0;      // si_value
-    pid_t tid = 0;           // SIGEV_THREAD_ID
+    uint64_t value = 0;  // si_value
+    pid_t tid = 0;       // SIGEV_THREAD_ID
   };
   ErrnoOr<int> Create(clockid_t clock, TimerClock kind, Event event) ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOrVoid Delete(int id) ABSL_LOCKS_EXCLUDED(mu_);

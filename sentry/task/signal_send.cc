@@ -62,7 +62,8 @@ bool Task::SendToThread(const siginfo_t& info) {
 
 // Stop signals and SIGCONT cancel each other, and SIGCONT wakes whatever is stopped, even if it is
 // blocked or ignored. Linux: prepare_signal.
-static void PrepareLocked(ThreadGroup& group, int signo, absl::FunctionRef<void(SignalSet)> discard_in_tasks) {
+static void PrepareLocked(ThreadGroup& group, int signo,
+                          absl::FunctionRef<void(SignalSet)> discard_in_tasks) {
   if (signal::kStopSignals.Has(signo)) {
     group.pending.Discard(kContinue);
     discard_in_tasks(kContinue);

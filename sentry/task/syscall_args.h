@@ -17,13 +17,13 @@ class SyscallArgs {
   SyscallArgs() = default;
   explicit SyscallArgs(const platform::Registers& regs)
       : number_(regs.orig_rax), args_{regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9} {}
-  SyscallArgs(uint64_t number, uint64_t a0 = 0, uint64_t a1 = 0, uint64_t a2 = 0, uint64_t a3 = 0, uint64_t a4 = 0,
-              uint64_t a5 = 0)
+  SyscallArgs(uint64_t number, uint64_t a0 = 0, uint64_t a1 = 0, uint64_t a2 = 0, uint64_t a3 = 0,
+              uint64_t a4 = 0, uint64_t a5 = 0)
       : number_(number), args_{a0, a1, a2, a3, a4, a5} {}
 
   uint64_t number() const { return number_; }
   uint64_t Raw(int n) const { return args_[n]; }
-  int Int(int n) const { return static_cast<int>(args_[n]); }         // int, pid_t: the low 32 bits
+  int Int(int n) const { return static_cast<int>(args_[n]); }  // int, pid_t: the low 32 bits
   uint32_t Uint(int n) const { return static_cast<uint32_t>(args_[n]); }
   int64_t Long(int n) const { return static_cast<int64_t>(args_[n]); }  // long, off_t
   uint64_t Addr(int n) const { return args_[n]; }

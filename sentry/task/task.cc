@@ -68,7 +68,8 @@ ErrnoOr<usermem::UserBuffer> Task::Buffer(uint64_t addr, uint64_t size) const {
 
 ErrnoOr<usermem::UserBuffer> Task::BufferOfIovec(uint64_t iov, uint64_t count) const {
   if (count > IOV_MAX) return Errno::kInval;
-  const std::vector<iovec> vectors = TRY(usermem::CopyInArray(space(), usermem::UserPtr<const iovec>(iov), count));
+  const std::vector<iovec> vectors =
+      TRY(usermem::CopyInArray(space(), usermem::UserPtr<const iovec>(iov), count));
   absl::InlinedVector<usermem::UserBuffer::Range, 4> ranges;
   const uint64_t end = mm_->task_size();
   for (const iovec& v : vectors) {

@@ -124,7 +124,8 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   void Raise(int signo) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   // A fault: cannot be blocked or ignored; then it kills. Owner.
   void ForceSignal(const siginfo_t& info) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
-  // Takes a pending signal of `wanted`, of the thread or the process: sigtimedwait(2), signalfd(2). Owner or signalfd.
+  // Takes a pending signal of `wanted`, of the thread or the process: sigtimedwait(2), signalfd(2). Owner or
+  // signalfd.
   std::optional<siginfo_t> TakeSignal(signal::SignalSet wanted) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   // Forgets pending signals of the whole process: sigaction(2) with an action that ignores them.
   void DiscardPending(signal::SignalSet set) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
@@ -157,7 +158,7 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   // ---- set_tid_address(2), robust lists, prctl(2) (owner) ----
   uint64_t clear_child_tid = 0;
   uint64_t robust_list = 0;
-  int parent_death_signal = 0;   // PR_SET_PDEATHSIG
+  int parent_death_signal = 0;  // PR_SET_PDEATHSIG
   uint64_t timer_slack_ns = 50'000;
   bool dumpable = true;
   int io_priority = 0;
@@ -186,7 +187,16 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
 
   enum class Owner : uint32_t { kGuest, kSentry, kDead };
   // What a stopped thread's RunOps is for.
-  enum class AfterOps { kNothing, kPlan, kReturnValue, kExecStep, kSignalFrame, kSigreturn, kClone, kForkChild };
+  enum class AfterOps {
+    kNothing,
+    kPlan,
+    kReturnValue,
+    kExecStep,
+    kSignalFrame,
+    kSigreturn,
+    kClone,
+    kForkChild
+  };
 
   Task(Ref<ThreadGroup> group, pid_t tid);
   ~Task() override;
@@ -230,7 +240,8 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
 
   // clone.cc, exec.cc, exit.cc.
   void Clone(const CloneControl& control);
-  Ref<Task> MakeChildLocked(const CloneControl& control, pid_t tid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  Ref<Task> MakeChildLocked(const CloneControl& control, pid_t tid)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   void ShareParts(const CloneControl& control, Task& child, std::vector<platform::HostOp>* first_ops);
   void StartChild(const CloneControl& control, Ref<Task> child, platform::CloneRequest& request);
   void FinishClone(const platform::Trap& trap);
@@ -238,7 +249,8 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   void Exec(ExecControl control);
   void ExecStep(const platform::Trap* trap);
   void SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager> mm);
-  // The process ends with wait_status. from: the calling task, which ends by itself; null: none of its tasks calls.
+  // The process ends with wait_status. from: the calling task, which ends by itself; null: none of its tasks
+  // calls.
   static void BeginGroupExitLocked(ThreadGroup& group, int wait_status, Task* from);
   void Exit(int wait_status, bool group);
   void Die();
@@ -272,12 +284,12 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   Block block_;
   std::atomic<int> parked_syscall_{-1};
   AfterOps after_ops_ = AfterOps::kNothing;
-  mm::Plan plan_;                  // under way
+  mm::Plan plan_;  // under way
   bool holds_memory_op_ = false;
   std::unique_ptr<ExecState> exec_;
-  Ref<Task> clone_child_;          // made, its parent not yet told
-  bool clone_waits_ = false;       // vfork
-  uint64_t born_tid_addr_ = 0;     // CLONE_CHILD_SETTID of a forked child
+  Ref<Task> clone_child_;                          // made, its parent not yet told
+  bool clone_waits_ = false;                       // vfork
+  uint64_t born_tid_addr_ = 0;                     // CLONE_CHILD_SETTID of a forked child
   std::shared_ptr<loader::Program> held_program_;  // Kernel::CreateProcess: not released yet
   int exit_status_ = 0;
   platform::Fault last_fault_;
@@ -287,8 +299,8 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   std::optional<signal::SignalSet> saved_mask_;  // what comes back after a temporary mask
   signal::PendingSignals pending_ ABSL_GUARDED_BY(group_->kernel().tree_mu());
   std::atomic<bool> stopped_{false};  // counted in group().stopped_tasks; changed under tree_mu
-  bool killed_ = false;            // must end; tree_mu
-  bool vfork_shares_ = false;      // runs on the memory of a parent that waits (owner)
+  bool killed_ = false;               // must end; tree_mu
+  bool vfork_shares_ = false;         // runs on the memory of a parent that waits (owner)
   std::atomic<bool> vfork_done_{false};
   std::atomic<bool> work_pending_{false};
   wait::WaitQueue signal_queue_;

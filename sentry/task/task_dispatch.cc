@@ -130,8 +130,8 @@ void Task::FinishPlan(RunPlan run) {
     EndCall(static_cast<int64_t>(plan_.result));
     return;
   }
-  const bool must_report = holds_memory_op_ || interrupted() || plan_.ops.size() > platform::GuestThread::kMaxOps ||
-                           kernel().tracer() != nullptr;
+  const bool must_report = holds_memory_op_ || interrupted() ||
+                           plan_.ops.size() > platform::GuestThread::kMaxOps || kernel().tracer() != nullptr;
   if (must_report) {
     RunOps(AfterOps::kPlan, plan_.ops);
     return;
@@ -276,7 +276,8 @@ void Task::RunOps(AfterOps after, std::span<const platform::HostOp> ops) {
   after_ops_ = after;
   const Ref<platform::GuestThread> thread = thread_;
   owner_.store(Owner::kGuest, std::memory_order_release);
-  thread->RunOps(ops.first(std::min(ops.size(), platform::GuestThread::kMaxOps)), platform::AfterOps::kReport);
+  thread->RunOps(ops.first(std::min(ops.size(), platform::GuestThread::kMaxOps)),
+                 platform::AfterOps::kReport);
   Owner guest = Owner::kGuest;
   if (host_gone_.load(std::memory_order_acquire) &&
       owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel)) {
@@ -297,7 +298,8 @@ void Task::OnOpsDone(const Trap& trap) {
                                        : Answer(FromHostErrno(static_cast<int>(-trap.result))));
         return;
       }
-      plan_.ops.erase(plan_.ops.begin(), plan_.ops.begin() + std::min<size_t>(trap.ops_run, plan_.ops.size()));
+      plan_.ops.erase(plan_.ops.begin(),
+                      plan_.ops.begin() + std::min<size_t>(trap.ops_run, plan_.ops.size()));
       if (!plan_.ops.empty()) {
         RunOps(AfterOps::kPlan, plan_.ops);
       } else {

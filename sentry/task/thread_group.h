@@ -52,31 +52,31 @@ class ThreadGroup : public RefCounted {
   ProcessTimers* timers_if_any() ABSL_LOCKS_EXCLUDED(timers_mu_);
 
   // Tree: family.
-  ThreadGroup* parent = nullptr;          // null: the sandbox itself (init of a container, exec'd)
-  std::vector<Ref<ThreadGroup>> children; // living and zombies
-  std::vector<Task*> tasks;               // living threads, the leader first while it lives
+  ThreadGroup* parent = nullptr;           // null: the sandbox itself (init of a container, exec'd)
+  std::vector<Ref<ThreadGroup>> children;  // living and zombies
+  std::vector<Task*> tasks;                // living threads, the leader first while it lives
   Ref<ProcessGroup> process_group;
-  bool is_subreaper = false;              // PR_SET_CHILD_SUBREAPER
-  bool is_container_init = false;         // signals without a handler do not hurt it from inside
-  int exit_signal = SIGCHLD;              // what the parent gets; 0: none
-  bool has_execed = false;                // setpgid by the parent is refused from then on
+  bool is_subreaper = false;       // PR_SET_CHILD_SUBREAPER
+  bool is_container_init = false;  // signals without a handler do not hurt it from inside
+  int exit_signal = SIGCHLD;       // what the parent gets; 0: none
+  bool has_execed = false;         // setpgid by the parent is refused from then on
 
   // Tree: life and death.
   enum class State { kRunning, kExiting, kZombie, kReaped };
   State state = State::kRunning;
-  uid_t uid = 0;                          // real uid of the leader, for siginfo; kept at setuid and fork
-  int wait_status = 0;                    // kExiting: what every task ends with; kZombie: for wait(2)
-  Task* exec_task = nullptr;              // a task waits here for the others to end
-  rusage own_usage = {};                  // of ended threads
-  rusage children_usage = {};             // of children waited for
+  uid_t uid = 0;               // real uid of the leader, for siginfo; kept at setuid and fork
+  int wait_status = 0;         // kExiting: what every task ends with; kZombie: for wait(2)
+  Task* exec_task = nullptr;   // a task waits here for the others to end
+  rusage own_usage = {};       // of ended threads
+  rusage children_usage = {};  // of children waited for
 
   // Tree: job control.
   enum class Stop { kNone, kStopping, kStopped };
   Stop stop = Stop::kNone;
   int stop_signal = 0;
   int stopped_tasks = 0;
-  bool stop_reported = true;       // wait(WUNTRACED) has seen it
-  bool continue_reported = true;   // wait(WCONTINUED) has seen it
+  bool stop_reported = true;      // wait(WUNTRACED) has seen it
+  bool continue_reported = true;  // wait(WCONTINUED) has seen it
 
   // Tree: signals for the process as a whole.
   signal::PendingSignals pending;
@@ -92,8 +92,8 @@ class ThreadGroup : public RefCounted {
   // Tree: told once with the wait status when the process has ended (exec and init of a container).
   std::function<void(int wait_status)> on_exit;
 
-  std::string container_id;               // immutable after creation
-  int64_t start_time_ns = 0;              // CLOCK_MONOTONIC; immutable
+  std::string container_id;   // immutable after creation
+  int64_t start_time_ns = 0;  // CLOCK_MONOTONIC; immutable
   std::atomic<int> oom_score_adj{0};
 
  private:
