@@ -22,6 +22,12 @@ namespace {
 std::atomic<int> handled;
 void Count(int) { ++handled; }
 
+// The calls under test.
+int Sleep(const timespec* length, timespec* left) { return nanosleep(length, left); }  // NOLINT(sleep)
+int SleepOn(clockid_t clock, int flags, const timespec* time, timespec* left) {
+  return clock_nanosleep(clock, flags, time, left);  // NOLINT(sleep)
+}
+
 void Burn(int64_t nanoseconds) {
   const int64_t until = Now(CLOCK_PROCESS_CPUTIME_ID) + nanoseconds;
   while (Now(CLOCK_PROCESS_CPUTIME_ID) < until) continue;
@@ -83,45 +89,39 @@ TEST(Clock, CpuTimeGrowsWithWork) {
   EXPECT_GE(Now(own), process);
 }
 
-TEST(Sleep, AtLeastAsLong) {
+TEST(Sleeping, AtLeastAsLong) {
   const timespec little = ToTimespec(3 * kMillisecond);
   int64_t start = Now();
-  EXPECT_THAT(nanosleep(&little, nullptr), SyscallSucceeds());  // NOLINT(sleep): the call under test
+  EXPECT_THAT(Sleep(&little, nullptr), SyscallSucceeds());
   EXPECT_GE(Now() - start, 3 * kMillisecond);
   start = Now();
-  EXPECT_EQ(clock_nanosleep(CLOCK_REALTIME, 0, &little, nullptr), 0);  // NOLINT(sleep): the call under test
+  EXPECT_EQ(SleepOn(CLOCK_REALTIME, 0, &little, nullptr), 0);
   EXPECT_GE(Now() - start, 3 * kMillisecond);
 }
 
-TEST(Sleep, UntilAPointInTime) {
+TEST(Sleeping, UntilAPointInTime) {
   const timespec when = ToTimespec(Now() + 3 * kMillisecond), past = {.tv_sec = 1, .tv_nsec = 0};
-  EXPECT_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, nullptr),
-            0);  // NOLINT(sleep): the call under test
+  EXPECT_EQ(SleepOn(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, nullptr), 0);
   EXPECT_GE(Now(), Nanoseconds(when));
-  EXPECT_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &past, nullptr),
-            0);  // NOLINT(sleep): the call under test
+  EXPECT_EQ(SleepOn(CLOCK_MONOTONIC, TIMER_ABSTIME, &past, nullptr), 0);
 }
 
-TEST(Sleep, Errors) {
+TEST(Sleeping, Errors) {
   const timespec wrong = {.tv_sec = 0, .tv_nsec = kSecond}, negative = {.tv_sec = -1, .tv_nsec = 0};
-  EXPECT_THAT(nanosleep(&wrong, nullptr),
-              SyscallFailsWithErrno(EINVAL));  // NOLINT(sleep): the call under test
-  EXPECT_THAT(nanosleep(&negative, nullptr),
-              SyscallFailsWithErrno(EINVAL));  // NOLINT(sleep): the call under test
-  EXPECT_THAT(nanosleep(BadPointer<timespec>(), nullptr),
-              SyscallFailsWithErrno(EFAULT));  // NOLINT(sleep): the call under test
-  EXPECT_EQ(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &negative, nullptr),
-            EINVAL);  // NOLINT(sleep): the call under test
+  EXPECT_THAT(Sleep(&wrong, nullptr), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(Sleep(&negative, nullptr), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(Sleep(BadPointer<timespec>(), nullptr), SyscallFailsWithErrno(EFAULT));
+  EXPECT_EQ(SleepOn(CLOCK_THREAD_CPUTIME_ID, 0, &negative, nullptr), EINVAL);
 }
 
-TEST(Sleep, InterruptionTellsWhatIsLeft) {
+TEST(Sleeping, InterruptionTellsWhatIsLeft) {
   const ScopedSigaction action(SIGUSR1, Count, SA_RESTART);
   timespec left = {};
   int error = 0;
   std::atomic<bool> done = false;
   ScopedThread sleeper([&] {
     const timespec length = {.tv_sec = 100, .tv_nsec = 0};
-    if (nanosleep(&length, &left) != 0) error = errno;  // NOLINT(sleep): the call under test
+    if (Sleep(&length, &left) != 0) error = errno;
     done = true;
   });
   EXPECT_TRUE(YieldUntil([&] { return tgkill(getpid(), sleeper.tid(), SIGUSR1) != 0 || done.load(); }));
@@ -131,10 +131,10 @@ TEST(Sleep, InterruptionTellsWhatIsLeft) {
   EXPECT_LE(Nanoseconds(left), 101 * kSecond);
 }
 
-TEST(Sleep, GoesOnAfterAStop) {
+TEST(Sleeping, GoesOnAfterAStop) {
   Child child([] {
     const timespec length = ToTimespec(20 * kMillisecond);
-    CHILD_CHECK(nanosleep(&length, nullptr) == 0);  // NOLINT(sleep): the call under test
+    CHILD_CHECK(Sleep(&length, nullptr) == 0);
   });
   ASSERT_THAT(kill(child.pid(), SIGSTOP), SyscallSucceeds());
   EXPECT_THAT(WaitStatus(child.pid(), WUNTRACED), StoppedBy(SIGSTOP));
