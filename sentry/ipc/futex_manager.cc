@@ -188,7 +188,8 @@ void FutexManager::HandleRobustEntry(mm::MemoryManager& mm, uint64_t word, pid_t
   if ((*value & FUTEX_TID_MASK) != static_cast<uint32_t>(tid)) return;
   const uint32_t dead = (*value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
   if (!usermem::CopyOut(mm.space(), UserPtr<uint32_t>(word), dead).ok()) return;
-  if (*value & FUTEX_WAITERS) Wake(mm, word, 1);
+  // Whether or not the bit was seen: a thread may have set it and gone to sleep since the word was read.
+  Wake(mm, word, 1);
 }
 
 void FutexManager::ExitRobustList(mm::MemoryManager& mm, uint64_t head_addr, pid_t tid) {

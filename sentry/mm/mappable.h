@@ -36,7 +36,7 @@ class Mappable {
   ~Mappable() = default;
 };
 
-// A Mappable and what keeps it alive (its file description).
+// A Mappable and what keeps it alive: always its vfs::FileDescription, which lies in a higher room.
 struct MappedFile {
   Ref<RefCounted> keep;
   Mappable* mappable = nullptr;

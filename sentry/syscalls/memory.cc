@@ -167,7 +167,7 @@ ErrnoOrVoid Msync(Task& task, const SyscallArgs& args) {
   if (flags & MS_SYNC) {
     for (const mm::Area& area : task.mm().AreasIn(addr, length)) {
       if (!(area.flags & MAP_SHARED) || !area.file) continue;
-      if (auto* file = dynamic_cast<vfs::FileDescription*>(area.file.keep.get())) TRY_VOID(file->Sync(true));
+      TRY_VOID(static_cast<vfs::FileDescription&>(*area.file.keep).Sync(true));
     }
   }
   if (length > 0 && !task.mm().IsMapped(addr, length)) return Errno::kNoMem;
