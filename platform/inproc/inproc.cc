@@ -238,6 +238,11 @@ ErrnoOr<Ref<platform::GuestThread>> Inproc::NewProcess(platform::TrapHandler* ha
   return Ref<platform::GuestThread>(std::move(thread));
 }
 
+std::vector<Ref<Thread>> Inproc::Threads() {
+  absl::MutexLock lock(&mu_);
+  return live_;
+}
+
 size_t Inproc::fp_state_size() const { return kFpSize; }
 
 void Inproc::PostLocked(Event event) {

@@ -88,6 +88,8 @@ class Inproc final : public platform::Platform {
 
   // Delivers what is queued (interrupts, ends, operations done), until there is nothing.
   void Pump() { Drain(nullptr); }
+  // Threads that are not gone, in the order of their making.
+  std::vector<Ref<Thread>> Threads() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   friend class Thread;
