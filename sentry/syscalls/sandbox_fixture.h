@@ -14,6 +14,7 @@
 
 #include "gtest/gtest.h"
 #include "platform/inproc/inproc.h"
+#include "sentry/fs/pipe/pipe_file.h"
 #include "sentry/fs/tmp/tmp_fs.h"
 #include "sentry/loader/test_elf.h"
 #include "sentry/syscalls/table.h"
@@ -33,6 +34,7 @@ class SandboxTest : public ::testing::Test {
   SandboxTest() {
     static const bool started = wait::Poller::Get().Start().ok();
     EXPECT_TRUE(started);
+    pipe::ServeFifos();
     auto platform = std::make_unique<inproc::Inproc>();
     platform_ = platform.get();
     kernel_ = std::make_unique<task::Kernel>(std::move(platform), task::Machine(), &Dispatch);
