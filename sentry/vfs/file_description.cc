@@ -24,7 +24,6 @@ FileDescription::~FileDescription() = default;
 
 void FileDescription::OnLastRef() {
   RunReleaseHook();
-  RunReleaseHook();
   if (const Ref<Inode> node = inode()) {
     if (FileLocks* const locks = node->locks_if_any()) locks->ReleaseAll(this);
   }

@@ -102,6 +102,9 @@ class FileDescription : public RefCounted {
   virtual ErrnoOr<int64_t> Ioctl(const IoctlRequest& request);
   virtual ErrnoOrVoid Sync(bool data_only);                                  // default kInval
   virtual ErrnoOrVoid Allocate(int mode, uint64_t offset, uint64_t length);  // default kNoDev/kSPipe
+  // fcntl(2) F_GET_SEALS, F_ADD_SEALS. Default kInval.
+  virtual ErrnoOr<int> Seals() { return Errno::kInval; }
+  virtual ErrnoOrVoid AddSeals(int) { return Errno::kInval; }
   // Once for each close(2) of a number that refers to it.
   virtual ErrnoOrVoid Flush() { return {}; }
 
@@ -132,7 +135,8 @@ class FileDescription : public RefCounted {
   void OnLastRef() override;
   // For OnLastRef alone.
   void RunReleaseHook() {
-    if (const Ref<ReleaseHook> hook = Ref<ReleaseHook>::Adopt(release_hook())) hook->OnRelease();
+    if (const Ref<ReleaseHook> hook = Ref<ReleaseHook>::Adopt(release_hook_.exchange(nullptr)))
+      hook->OnRelease();
   }
   // For subclasses whose Ready changes.
   void set_status(int status) { status_.store(status, std::memory_order_relaxed); }

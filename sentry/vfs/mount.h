@@ -113,6 +113,8 @@ class MountNamespace : public RefCounted {
 // The path as text from root's point of view: "/usr/bin", "(unreachable)/x" outside root, with
 // " (deleted)" behind it where the dentry is gone. Linux: d_path.
 std::string PathText(const MountNamespace& ns, const Path& root, const Path& path);
+// The path within its own mount, for those who know no namespace: names of mapped files.
+std::string PathInMount(const Path& path);
 // Whether `path` is `ancestor` or lies below it (across mounts).
 bool IsBelow(const MountNamespace& ns, const Path& path, const Path& ancestor);
 

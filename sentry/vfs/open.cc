@@ -86,7 +86,9 @@ ErrnoOr<Ref<FileDescription>> OpenFound(const Caller& caller, const Path& path, 
   if (fresh || inode.type() != S_IFREG) flags &= ~O_TRUNC;
   TRY_VOID(CheckMayOpen(caller, path, flags, fresh));
   if ((flags & O_TRUNC) != 0) TRY_VOID(DropSetIdBits(caller, inode));
-  return inode.Open({flags & ~kVfsFlags, path, caller.cred});
+  // Terminals want to know O_NOCTTY.
+  const int hidden = inode.type() == S_IFCHR ? kVfsFlags & ~O_NOCTTY : kVfsFlags;
+  return inode.Open({flags & ~hidden, path, caller.cred});
 }
 
 struct Created {

@@ -36,6 +36,20 @@ std::string PathText(const MountNamespace& ns, const Path& root, const Path& pat
   return text;
 }
 
+std::string PathInMount(const Path& path) {
+  std::string text;
+  {
+    absl::ReaderMutexLock lock(&Dentry::rename_mutex());
+    for (const Dentry* at = path.dentry().get(); at != path.mount()->root() && at->parent();
+         at = at->parent().get()) {
+      text = absl::StrCat("/", at->name(), text);
+    }
+  }
+  if (text.empty()) text = "/";
+  if (path.dentry()->deleted()) text += " (deleted)";
+  return text;
+}
+
 bool IsBelow(const MountNamespace& ns, const Path& path, const Path& ancestor) {
   absl::ReaderMutexLock lock(&Dentry::rename_mutex());
   for (Path at = path; at.dentry(); at = StepUp(ns, at)) {
