@@ -1,0 +1,60 @@
+#include "platform/systrap/births.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "absl/time/clock.h"
+#include "platform/systrap/thread.h"
+
+namespace cloister::systrap {
+namespace {
+
+uint64_t NewToken() {
+  uint64_t token = 0;
+  while (token == 0) {
+    // Cannot fail for 8 bytes once the pool is ready, random(7); a guessable token must not be used.
+    if (getrandom(&token, sizeof token, 0) != sizeof token) abort();
+  }
+  return token;
+}
+
+}  // namespace
+
+uint64_t Births::Expect(Ref<Thread> child) {
+  const uint64_t token = NewToken();
+  const absl::Time now = absl::Now();
+  absl::MutexLock lock(&mu_);
+  expected_[token] = {std::move(child), now};
+  return token;
+}
+
+Ref<Thread> Births::Take(uint64_t token) {
+  absl::MutexLock lock(&mu_);
+  const auto found = expected_.find(token);
+  if (found == expected_.end()) return nullptr;
+  Ref<Thread> child = std::move(found->second.child);
+  expected_.erase(found);
+  return child;
+}
+
+std::vector<Ref<Thread>> Births::TakeOld(absl::Time asked_before) {
+  std::vector<Ref<Thread>> old;
+  absl::MutexLock lock(&mu_);
+  absl::erase_if(expected_, [&](auto& entry) {
+    if (entry.second.asked >= asked_before) return false;
+    old.push_back(std::move(entry.second.child));
+    return true;
+  });
+  return old;
+}
+
+absl::Time Births::Oldest() {
+  absl::MutexLock lock(&mu_);
+  absl::Time oldest = absl::InfiniteFuture();
+  for (const auto& [token, birth] : expected_) oldest = std::min(oldest, birth.asked);
+  return oldest;
+}
+
+}  // namespace cloister::systrap

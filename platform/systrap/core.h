@@ -1,0 +1,33 @@
+#ifndef CLOISTER_PLATFORM_SYSTRAP_CORE_H_
+#define CLOISTER_PLATFORM_SYSTRAP_CORE_H_
+
+#include <memory>
+
+#include "platform/systrap/arena.h"
+#include "platform/systrap/births.h"
+#include "platform/systrap/host_process.h"
+#include "platform/systrap/housekeeper.h"
+#include "platform/systrap/listener.h"
+#include "platform/systrap/thread_table.h"
+#include "platform/systrap/turns.h"
+
+namespace cloister::systrap {
+
+// What the threads, workers and reaper of one platform share. Lives as long as the platform.
+struct Core {
+  Core(std::unique_ptr<Arena> arena_in, uint32_t slot_limit_in, int cores)
+      : arena(std::move(arena_in)), slot_limit(slot_limit_in), turns(cores), housekeeper(&births) {}
+
+  const std::unique_ptr<Arena> arena;
+  const uint32_t slot_limit;           // threads of one address space
+  std::unique_ptr<Listener> listener;  // set once, before anything runs
+  Turns turns;
+  ThreadTable threads;
+  Processes processes;
+  Births births;
+  Housekeeper housekeeper;
+};
+
+}  // namespace cloister::systrap
+
+#endif  // CLOISTER_PLATFORM_SYSTRAP_CORE_H_

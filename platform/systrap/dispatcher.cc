@@ -1,0 +1,112 @@
+#include "platform/systrap/dispatcher.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/log/log.h"
+
+namespace cloister::systrap {
+namespace {
+
+// wait(2)'s status for what waitid(2) tells.
+int WaitStatus(const siginfo_t& info) {
+  if (info.si_code == CLD_EXITED) return (info.si_status & 0xff) << 8;
+  return (info.si_status & 0x7f) | (info.si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+// A host thread that nobody asked for, stopped in a notification: its process has to go.
+void KillStranger(pid_t tid) {
+  LOG(kWarning, "host thread %d is not known: killed", tid);
+  kill(tid, SIGKILL);  // kill(2) takes any thread's id for its process
+}
+
+}  // namespace
+
+void Dispatcher::Work() {
+  Turns::MarkWorker();
+  Housekeeper::BecomeWorker();
+  while (core_->turns.Enter()) {
+    seccomp_notif notif;
+    const int error = core_->listener->Receive(&notif);
+    core_->turns.Leave();
+    if (error == 0) {
+      Handle(notif);
+      Housekeeper::SayPosted();
+    } else if (error == ENOENT && core_->processes.Empty()) {
+      core_->turns.Stop();
+    }
+  }
+}
+
+bool Dispatcher::ServeOne() {
+  seccomp_notif notif;
+  int error;
+  do {
+    error = core_->listener->Receive(&notif);
+  } while (error == EINTR);
+  if (error != 0) return false;
+  Handle(notif);
+  return true;
+}
+
+void Dispatcher::Handle(const seccomp_notif& notif) {
+  const seccomp_data& data = notif.data;
+  const auto tid = static_cast<pid_t>(notif.pid);
+  const Ref<Thread> thread = core_->threads.Find(tid);
+  const bool doorbell = static_cast<uint64_t>(data.nr) == stub::kDoorbellNr;
+  if (!thread) {
+    if (doorbell && data.args[0] == static_cast<uint64_t>(stub::Event::kHello)) return Hello(notif);
+    return KillStranger(tid);
+  }
+  bool honest = false;
+  if (doorbell) {
+    honest = thread->OnDoorbell(notif.id, static_cast<stub::Event>(data.args[0]));
+  } else if (data.nr == SYS_mmap || data.nr == SYS_mremap) {
+    honest = thread->OnMapping(notif.id, data);
+  } else if (data.nr == SYS_clone) {
+    honest = thread->OnClone(notif.id, data);
+  }
+  if (honest) return;
+  LOG(kWarning, "host thread %d broke the stub's protocol (call %d): killed", tid, data.nr);
+  thread->KillProcess();
+}
+
+bool Dispatcher::BelongsWhereItSays(Thread& child, pid_t tid) {
+  if (child.kind() == platform::CloneKind::kThread) return child.process().HasThread(tid);
+  return syscall(SYS_tgkill, tid, tid, 0) == 0 && !core_->processes.Has(tid);
+}
+
+void Dispatcher::Hello(const seccomp_notif& notif) {
+  const auto tid = static_cast<pid_t>(notif.pid);
+  const Ref<Thread> child = core_->births.Take(notif.data.args[1]);
+  if (!child || !BelongsWhereItSays(*child, tid)) {
+    KillStranger(tid);
+    if (child) child->Gone(0);
+    return;
+  }
+  child->Bind(tid, notif.id);
+}
+
+void Dispatcher::Reap(const std::atomic<bool>& done) {
+  while (!done.load() || !core_->processes.Empty()) {
+    siginfo_t info = {};
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) != 0) {
+      if (errno == EINTR) continue;
+      break;
+    }
+    const pid_t pid = info.si_pid;
+    const Ref<HostProcess> process = core_->processes.TakeDead(pid);
+    core_->housekeeper.SuspectBirths();
+    if (!process) continue;
+    const std::vector<Ref<Thread>> left = process->Bury();
+    siginfo_t reaped = {};
+    waitid(P_PID, static_cast<id_t>(pid), &reaped, WEXITED | WNOHANG);
+    for (const Ref<Thread>& thread : left) thread->Gone(WaitStatus(info));
+  }
+}
+
+}  // namespace cloister::systrap

@@ -1,0 +1,116 @@
+#include "platform/systrap/host_process.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "platform/systrap/thread.h"
+
+namespace cloister::systrap {
+
+HostProcess::~HostProcess() = default;
+
+pid_t HostProcess::pid() const {
+  absl::MutexLock lock(&mu_);
+  return pid_;
+}
+
+void HostProcess::Bind(pid_t pid) {
+  absl::MutexLock lock(&mu_);
+  pid_ = pid;
+  space_->AddProcess(pid);
+  if (kill_) kill(pid, SIGKILL);
+}
+
+void HostProcess::Kill() {
+  absl::MutexLock lock(&mu_);
+  kill_ = true;
+  if (pid_ != 0) kill(pid_, SIGKILL);
+}
+
+void HostProcess::Interrupt(pid_t tid) {
+  absl::MutexLock lock(&mu_);
+  if (pid_ != 0) syscall(SYS_tgkill, pid_, tid, stub::kInterruptSignal);
+}
+
+bool HostProcess::HasThread(pid_t tid) {
+  absl::MutexLock lock(&mu_);
+  return pid_ != 0 && syscall(SYS_tgkill, pid_, tid, 0) == 0;
+}
+
+bool HostProcess::Add(Ref<Thread> thread) {
+  absl::MutexLock lock(&mu_);
+  if (buried_) return false;
+  threads_.push_back(std::move(thread));
+  return true;
+}
+
+void HostProcess::Remove(Thread* thread) {
+  Ref<Thread> last;  // dropped outside the lock
+  absl::MutexLock lock(&mu_);
+  const auto found = std::find(threads_.begin(), threads_.end(), thread);
+  if (found == threads_.end()) return;
+  last = std::move(*found);
+  threads_.erase(found);
+}
+
+std::vector<Ref<Thread>> HostProcess::Bury() {
+  absl::MutexLock lock(&mu_);
+  if (pid_ != 0) space_->RemoveProcess(pid_);
+  pid_ = 0;
+  buried_ = true;
+  return std::move(threads_);
+}
+
+void Processes::Add(pid_t pid, Ref<HostProcess> process) {
+  absl::MutexLock lock(&mu_);
+  by_pid_[pid] = std::move(process);
+}
+
+bool Processes::Has(pid_t pid) {
+  absl::MutexLock lock(&mu_);
+  return by_pid_.contains(pid);
+}
+
+Ref<HostProcess> Processes::TakeDead(pid_t pid) {
+  absl::MutexLock lock(&mu_);
+  const auto found = by_pid_.find(pid);
+  if (found == by_pid_.end()) {
+    siginfo_t info = {};
+    waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG);
+    return nullptr;
+  }
+  Ref<HostProcess> process = std::move(found->second);
+  by_pid_.erase(found);
+  return process;
+}
+
+bool Processes::TakeIfReaped(pid_t pid) {
+  Ref<HostProcess> process;  // dropped outside the lock
+  absl::MutexLock lock(&mu_);
+  siginfo_t info = {};
+  if (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0) return false;
+  const auto found = by_pid_.find(pid);
+  if (found == by_pid_.end()) return false;
+  process = std::move(found->second);
+  by_pid_.erase(found);
+  return true;
+}
+
+bool Processes::Empty() {
+  absl::MutexLock lock(&mu_);
+  return by_pid_.empty();
+}
+
+std::vector<Ref<HostProcess>> Processes::All() {
+  absl::MutexLock lock(&mu_);
+  std::vector<Ref<HostProcess>> all;
+  for (const auto& [pid, process] : by_pid_) all.push_back(process);
+  return all;
+}
+
+}  // namespace cloister::systrap

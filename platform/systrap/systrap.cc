@@ -1,0 +1,172 @@
+#include "platform/systrap/systrap.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "base/error/status.h"
+#include "platform/systrap/dispatcher.h"
+#include "platform/systrap/spares.h"
+#include "platform/systrap/zygote_launch.h"
+
+namespace cloister::systrap {
+namespace {
+
+constexpr uint64_t kAreaAlignment = 64;  // XSAVE's
+
+class Systrap final : public platform::Platform {
+ public:
+  Systrap(const SystrapOptions& options, std::unique_ptr<Arena> arena, int cores)
+      : workers_(options.workers > 0 ? options.workers : cores + 2),
+        core_(std::move(arena), SlotLimit(), cores),
+        spares_(&core_, options.spares),
+        dispatcher_(&core_) {}
+  ~Systrap() override;
+
+  absl::Status Boot();
+
+  absl::Status Start() override;
+  ErrnoOr<Ref<platform::GuestThread>> NewProcess(platform::TrapHandler* handler) override {
+    return Ref<platform::GuestThread>(TRY(spares_.Take(handler)));
+  }
+  uint64_t task_size() const override { return stub::kImageBase; }
+  uint64_t vdso_start() const override { return vdso_.begin; }
+  size_t fp_state_size() const override { return fp_state_size_; }
+
+ private:
+  absl::Status AwaitZygote(platform::Trap::Kind kind, int64_t* result);
+  absl::StatusOr<int64_t> RunInZygote(const platform::HostOp& op);
+  void StopStubs();
+
+  const int workers_;
+  Core core_;
+  Spares spares_;
+  Dispatcher dispatcher_;
+  Mapping vdso_;
+  size_t fp_state_size_ = 0;
+  std::atomic<bool> stopping_{false};
+  std::vector<std::thread> threads_;
+  std::thread reaper_, housekeeper_;
+};
+
+absl::Status Systrap::Boot() {
+  const ErrnoOr<uint32_t> index = core_.arena->Take();
+  if (!index.ok()) return ToStatus(index.error(), "context pages of the zygote");
+  auto space = MakeRef<Space>(core_.arena.get(), *index, core_.slot_limit);
+  space->TakeSlotAt(0);
+  LaunchedZygote launched = TRY_STATUS(LaunchZygote(*core_.arena, *index));
+  core_.listener = std::make_unique<Listener>(std::move(launched.listener));
+  auto process = MakeRef<HostProcess>(std::move(space));
+  auto zygote = MakeRef<Thread>(&core_, std::move(process), 0, &spares_, false);
+  zygote->BindZygote(launched.pid);
+  spares_.SetZygote(zygote);
+  // Hosts before Linux 6.6 wake another core: slow, not wrong.
+  core_.listener->WakeOnSameCore().IgnoreError();
+
+  RETURN_IF_ERROR(AwaitZygote(platform::Trap::Kind::kSyscall, nullptr));
+  const ZygoteMaps maps = TRY_STATUS(ReadZygoteMaps(launched.pid));
+  for (const Mapping& foreign : maps.foreign) {
+    TRY_STATUS(RunInZygote(platform::HostOp::Munmap(foreign.begin, foreign.end - foreign.begin)));
+  }
+  vdso_ = maps.vdso;
+  const uint64_t window = stub::ContextAddress(1);
+  const auto fp = TRY_STATUS(RunInZygote(platform::HostOp::StoreFpState(window)));
+  fp_state_size_ = (static_cast<uint64_t>(fp) + kAreaAlignment - 1) / kAreaAlignment * kAreaAlignment;
+  return absl::OkStatus();
+}
+
+absl::Status Systrap::AwaitZygote(platform::Trap::Kind kind, int64_t* result) {
+  platform::Trap trap;
+  while (!spares_.TakeBootReport(&trap)) {
+    if (!dispatcher_.ServeOne()) return absl::UnavailableError("the zygote died while it booted");
+  }
+  if (trap.kind != kind) return absl::InternalError("the zygote trapped out of order");
+  if (result != nullptr) *result = trap.result;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> Systrap::RunInZygote(const platform::HostOp& op) {
+  spares_.zygote().RunOps({&op, 1}, platform::AfterOps::kReport);
+  int64_t result = 0;
+  RETURN_IF_ERROR(AwaitZygote(platform::Trap::Kind::kOpsDone, &result));
+  if (result < 0) return HostError(static_cast<int>(-result), "the zygote's memory");
+  return result;
+}
+
+absl::Status Systrap::Start() {
+  // A signal for the sentry must not be handled by these.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (int i = 0; i < workers_; ++i) threads_.emplace_back([this] { dispatcher_.Work(); });
+  reaper_ = std::thread([this] { dispatcher_.Reap(stopping_); });
+  housekeeper_ = std::thread([this] { core_.housekeeper.Run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  spares_.Start();
+  return absl::OkStatus();
+}
+
+// Kills all stubs, the zygote last, so that the reaper's wait ends with its death.
+void Systrap::StopStubs() {
+  Thread& zygote = spares_.zygote();
+  const absl::Time give_up = absl::Now() + absl::Seconds(5);
+  for (;;) {
+    const std::vector<Ref<HostProcess>> all = core_.processes.All();
+    const bool alone = std::ranges::none_of(all, [&](const auto& p) { return p.get() != &zygote.process(); });
+    const bool unborn = core_.births.Oldest() != absl::InfiniteFuture();
+    if (alone && (!unborn || absl::Now() > give_up)) break;
+    for (const Ref<HostProcess>& process : all) {
+      if (process.get() != &zygote.process()) process->Kill();
+    }
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  stopping_.store(true);
+  zygote.KillProcess();
+}
+
+Systrap::~Systrap() {
+  spares_.Stop();
+  if (!core_.listener) return;
+  if (threads_.empty()) {
+    const pid_t pid = spares_.zygote().host_pid();
+    if (pid > 0) {
+      kill(pid, SIGKILL);
+      waitpid(pid, nullptr, 0);
+    }
+  } else {
+    StopStubs();
+    reaper_.join();
+    core_.turns.Stop();
+    for (std::thread& worker : threads_) worker.join();
+    core_.housekeeper.Stop();
+    housekeeper_.join();
+  }
+  for (const Ref<Thread>& child : core_.births.TakeOld(absl::InfiniteFuture())) child->Gone(0);
+  for (const Ref<HostProcess>& process : core_.processes.All()) {
+    for (const Ref<Thread>& thread : process->Bury()) thread->Gone(0);
+  }
+}
+
+int Cores() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<platform::Platform>> NewSystrap(const SystrapOptions& options) {
+  std::unique_ptr<Arena> arena = TRY_STATUS(Arena::Create(options.max_address_spaces));
+  auto systrap = std::make_unique<Systrap>(options, std::move(arena), Cores());
+  RETURN_IF_ERROR(systrap->Boot());
+  return std::unique_ptr<platform::Platform>(std::move(systrap));
+}
+
+}  // namespace cloister::systrap

@@ -1,0 +1,33 @@
+#ifndef CLOISTER_PLATFORM_SYSTRAP_SYSTRAP_H_
+#define CLOISTER_PLATFORM_SYSTRAP_SYSTRAP_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "platform/api/platform.h"
+
+namespace cloister::systrap {
+
+struct SystrapOptions {
+  uint32_t max_address_spaces = 8192;  // 32 MiB of the sentry's addresses each; sparse
+  size_t spares = 2;                   // processes kept ready for NewProcess
+  int workers = 0;                     // threads that handle traps; 0: the cores and two more
+};
+
+// The seccomp platform: guests run as host processes ("stubs") whose every call the host's seccomp
+// filter traps; a signal handler inside hands it to the sentry through shared memory and a
+// seccomp-notify doorbell. See platform/stub and platform/filter.
+//
+// Executes the zygote from which all stubs are forked, so it takes what a sentry gives up later:
+// vfork, execveat, memfd_create, personality, /proc. The caller must have the uid that it keeps,
+// and at least the stub's (empty) capabilities: process_vm_readv(2) checks both. All children of
+// this process are taken for stubs, and reaped.
+//
+// Platform::Start makes the threads: call it before the sentry's filter stands, or allow clone3,
+// clone, mprotect, rseq, set_robust_list, sched_getaffinity until it has returned. What is called later is in
+// platform/filter/systrap_rules.h.
+absl::StatusOr<std::unique_ptr<platform::Platform>> NewSystrap(const SystrapOptions& options);
+
+}  // namespace cloister::systrap
+
+#endif  // CLOISTER_PLATFORM_SYSTRAP_SYSTRAP_H_

@@ -1,0 +1,418 @@
+#include "platform/systrap/systrap.h"
+
+#include <asm/prctl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "gtest/gtest.h"
+#include "platform/systrap/test_guest.h"
+
+namespace cloister::systrap {
+namespace {
+
+using platform::AfterOps;
+using platform::CloneKind;
+using platform::CloneRequest;
+using platform::GuestThread;
+using platform::HostOp;
+using platform::Trap;
+
+class SystrapTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto made = NewSystrap({});
+    ASSERT_TRUE(made.ok()) << made.status();
+    platform_ = std::move(*made);
+    ASSERT_TRUE(platform_->Start().ok());
+    guest_ = NewGuest(*platform_, recorder_);
+    ASSERT_TRUE(guest_);
+  }
+  // No process of ours is left behind.
+  void TearDown() override {
+    guest_.reset();
+    platform_.reset();
+    EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
+    EXPECT_EQ(errno, ECHILD);
+  }
+
+  void Go(GuestThread& thread, const char* label) {
+    thread.regs().rip = Label(label);
+    thread.Resume();
+  }
+  // The next trap, which must be the call `nr`.
+  Ref<GuestThread> AwaitCall(uint64_t nr) {
+    auto seen = recorder_.Next();
+    if (!seen) {
+      ADD_FAILURE() << "no trap";
+      return guest_;
+    }
+    EXPECT_EQ(static_cast<int>(seen->trap.kind), static_cast<int>(Trap::Kind::kSyscall));
+    EXPECT_EQ(seen->thread->regs().orig_rax, nr);
+    return seen->thread;
+  }
+  Trap AwaitTrap(Trap::Kind kind) {
+    const auto seen = recorder_.Next();
+    if (!seen) {
+      ADD_FAILURE() << "no trap";
+      return {};
+    }
+    EXPECT_EQ(static_cast<int>(seen->trap.kind), static_cast<int>(kind));
+    return seen->trap;
+  }
+  uint64_t Peek(GuestThread& thread, uint64_t addr) {
+    uint64_t value = 0;
+    EXPECT_EQ(thread.address_space().Read(addr, std::as_writable_bytes(std::span(&value, 1))), sizeof value);
+    return value;
+  }
+  void Poke(GuestThread& thread, uint64_t addr, uint64_t value) {
+    EXPECT_EQ(thread.address_space().Write(addr, std::as_bytes(std::span(&value, 1))), sizeof value);
+  }
+  int64_t Op(const HostOp& op) { return RunOp(recorder_, *guest_, op); }
+
+  std::unique_ptr<platform::Platform> platform_;
+  Recorder recorder_;
+  Ref<GuestThread> guest_;
+};
+
+TEST_F(SystrapTest, SyscallTrapsWithItsRegistersAndTakesTheAnswer) {
+  auto& regs = guest_->regs();
+  regs.rdi = 1, regs.rsi = 2, regs.rdx = 3, regs.r10 = 4, regs.r8 = 5, regs.r9 = ~0ull;
+  Go(*guest_, guest_call);
+  AwaitCall(1234);
+  EXPECT_EQ(regs.rdi, 1u);
+  EXPECT_EQ(regs.rsi, 2u);
+  EXPECT_EQ(regs.rdx, 3u);
+  EXPECT_EQ(regs.r10, 4u);
+  EXPECT_EQ(regs.r8, 5u);
+  EXPECT_EQ(regs.r9, ~0ull);
+  EXPECT_EQ(regs.rip, Label(guest_call) + 7);
+  regs.rax = 77;
+  guest_->Resume();
+  AwaitCall(99);
+  EXPECT_EQ(regs.rbx, 77u);
+}
+
+TEST_F(SystrapTest, FaultIsReportedWithItsAddress) {
+  Go(*guest_, guest_fault);
+  const Trap trap = AwaitTrap(Trap::Kind::kFault);
+  EXPECT_EQ(trap.fault.signo, SIGSEGV);
+  EXPECT_EQ(trap.fault.code, SEGV_MAPERR);
+  EXPECT_EQ(trap.fault.addr, 0xdead0000u);
+  EXPECT_EQ(trap.fault.trapno, 14u);
+  EXPECT_EQ(guest_->regs().orig_rax, ~0ull);
+  EXPECT_EQ(guest_->regs().rip, Label(guest_fault) + 5);
+}
+
+TEST_F(SystrapTest, OtherFaults) {
+  Go(*guest_, guest_ud2);
+  EXPECT_EQ(AwaitTrap(Trap::Kind::kFault).fault.signo, SIGILL);
+  Go(*guest_, guest_int80);
+  const Trap trap = AwaitTrap(Trap::Kind::kFault);
+  EXPECT_EQ(trap.fault.signo, SIGSEGV);
+  EXPECT_EQ(trap.fault.trapno, 13u);
+  EXPECT_EQ(guest_->regs().rip, Label(guest_int80) + 5) << "at the instruction";
+}
+
+TEST_F(SystrapTest, InterruptStopsASpinningGuest) {
+  for (int i = 0; i < 100; ++i) {
+    Go(*guest_, guest_spin);
+    guest_->Interrupt();
+    AwaitTrap(Trap::Kind::kInterrupt);
+  }
+}
+
+TEST_F(SystrapTest, InterruptOfAStoppedGuestIsRemembered) {
+  guest_->Interrupt();
+  Go(*guest_, guest_spin);
+  AwaitTrap(Trap::Kind::kInterrupt);
+}
+
+TEST_F(SystrapTest, AnonymousMemory) {
+  constexpr uint64_t kAt = 0x40000000;
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  EXPECT_EQ(Op(HostOp::Mmap(kAt, 0x3000, PROT_READ | PROT_WRITE, flags, -1, 0)), int64_t{kAt});
+  Poke(*guest_, kAt + 0x1000, 5);
+  EXPECT_EQ(Op(HostOp::Mprotect(kAt, 0x1000, PROT_READ)), 0);
+  EXPECT_EQ(Op(HostOp::Madvise(kAt + 0x1000, 0x1000, MADV_DONTNEED)), 0);
+  EXPECT_EQ(Peek(*guest_, kAt + 0x1000), 0u);
+  EXPECT_EQ(Op(HostOp::Mremap(kAt, 0x3000, 0x5000, MREMAP_MAYMOVE | MREMAP_FIXED, kAt + 0x100000)), -EFAULT)
+      << "two areas";
+  EXPECT_EQ(Op(HostOp::Mremap(kAt + 0x1000, 0x2000, 0x5000, MREMAP_MAYMOVE | MREMAP_FIXED, kAt + 0x100000)),
+            int64_t{kAt + 0x100000});
+  EXPECT_EQ(Op(HostOp::Munmap(kAt + 0x100000, 0x5000)), 0);
+  EXPECT_EQ(Op(HostOp::Munmap(1, 1)), -EINVAL);
+}
+
+TEST_F(SystrapTest, CopiesStopAtThePageThatCannotBeAccessed) {
+  constexpr uint64_t kAt = 0x40000000;
+  Op(HostOp::Mmap(kAt, 0x2000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+  Op(HostOp::Mprotect(kAt + 0x1000, 0x1000, PROT_READ));
+  std::vector<std::byte> buffer(0x3000);
+  EXPECT_EQ(guest_->address_space().Read(kAt + 0x800, buffer), 0x1800u);
+  EXPECT_EQ(guest_->address_space().Write(kAt + 0x800, buffer), 0x800u);
+  EXPECT_EQ(guest_->address_space().Read(kAt + 0x2000, buffer), 0u);
+}
+
+TEST_F(SystrapTest, FileMappingsAreSharedWithTheSentry) {
+  constexpr uint64_t kAt = 0x40000000;
+  int files[2];
+  for (int i = 0; i < 2; ++i) {
+    files[i] = memfd_create("test", 0);
+    ASSERT_EQ(ftruncate(files[i], 0x2000), 0);
+    const uint64_t value = 100 + static_cast<uint64_t>(i);
+    ASSERT_EQ(pwrite(files[i], &value, sizeof value, 0x1000), 8);
+  }
+  const int prot = PROT_READ | PROT_WRITE;
+  const HostOp ops[] = {
+      HostOp::Mmap(kAt, 0x1000, prot, MAP_SHARED | MAP_FIXED, files[0], 0x1000),
+      HostOp::Mmap(kAt + 0x1000, 0x1000, PROT_READ, MAP_PRIVATE | MAP_FIXED, files[1], 0x1000),
+      HostOp::Mmap(kAt + 0x2000, 0x1000, PROT_READ, MAP_PRIVATE | MAP_FIXED, files[1], 0),
+      HostOp::Mmap(kAt + 0x3000, 0x1000, PROT_READ, MAP_PRIVATE | MAP_FIXED, files[0], 0x1000),
+  };
+  const Trap trap = RunOps(recorder_, *guest_, ops);
+  EXPECT_EQ(trap.result, int64_t{kAt + 0x3000});
+  EXPECT_EQ(trap.ops_run, 4u);
+  EXPECT_EQ(Peek(*guest_, kAt), 100u);
+  EXPECT_EQ(Peek(*guest_, kAt + 0x1000), 101u);
+  EXPECT_EQ(Peek(*guest_, kAt + 0x2000), 0u);
+  Poke(*guest_, kAt, 55);
+  uint64_t value = 0;
+  EXPECT_EQ(pread(files[0], &value, 8, 0x1000), 8);
+  EXPECT_EQ(value, 55u);
+  for (int file : files) close(file);
+}
+
+TEST_F(SystrapTest, OperationsStopAtTheFirstFailure) {
+  const HostOp ops[] = {HostOp::Munmap(0x40000000, 0x1000), HostOp::Munmap(1, 1),
+                        HostOp::Munmap(kCode, kRegion)};
+  const Trap trap = RunOps(recorder_, *guest_, ops);
+  EXPECT_EQ(trap.result, -EINVAL);
+  EXPECT_EQ(trap.ops_run, 2u);
+  EXPECT_EQ(Op(HostOp::Mmap(0x40000000, 0x1000, PROT_READ, MAP_PRIVATE | MAP_FIXED, 1000000, 0)), -EBADF);
+}
+
+TEST_F(SystrapTest, OperationsMayResumeTheGuest) {
+  Go(*guest_, guest_call);
+  AwaitCall(1234);
+  guest_->regs().rax = 5;
+  const HostOp op = HostOp::Munmap(0x40000000, 0x1000);
+  guest_->RunOps({&op, 1}, AfterOps::kResume);
+  AwaitCall(99);
+  EXPECT_EQ(guest_->regs().rbx, 5u);
+  const HostOp bad = HostOp::Munmap(1, 1);
+  guest_->RunOps({&bad, 1}, AfterOps::kResume);
+  EXPECT_EQ(AwaitTrap(Trap::Kind::kOpsDone).result, -EINVAL);
+}
+
+TEST_F(SystrapTest, CompareExchange) {
+  Poke(*guest_, kData, 7);
+  EXPECT_EQ(Op(HostOp::CompareExchange(kData, 8, 9)), 7);
+  EXPECT_EQ(Op(HostOp::CompareExchange(kData, 7, 0xffffffff)), 7);
+  EXPECT_EQ(Op(HostOp::CompareExchange(kData, 0, 0)), 0xffffffff);
+  EXPECT_EQ(Op(HostOp::CompareExchange(0x50000000, 0, 0)), -EFAULT);
+}
+
+TEST_F(SystrapTest, ForkCopiesOnWrite) {
+  Poke(*guest_, kData, 1);
+  Go(*guest_, guest_call);
+  AwaitCall(1234);
+  CloneRequest request;
+  request.kind = CloneKind::kFork;
+  request.child_handler = &recorder_;
+  request.after = AfterOps::kReport;
+  request.child_regs = guest_->regs();
+  request.child_regs.rip = Label(guest_store);
+  request.child_regs.rbx = 2;
+  auto child = guest_->Clone(request);
+  ASSERT_TRUE(child.ok());
+  bool parent_done = false, child_called = false;
+  for (int i = 0; i < 2; ++i) {
+    const auto seen = recorder_.Next();
+    ASSERT_TRUE(seen);
+    if (seen->thread == guest_) {
+      EXPECT_EQ(seen->trap.kind, Trap::Kind::kOpsDone);
+      EXPECT_EQ(seen->trap.result, 0);
+      parent_done = true;
+    } else {
+      EXPECT_EQ(seen->thread.get(), child->get());
+      EXPECT_EQ(seen->thread->regs().orig_rax, 41u);
+      EXPECT_EQ(seen->thread->regs().r12, 2u);
+      child_called = true;
+    }
+  }
+  EXPECT_TRUE(parent_done && child_called);
+  EXPECT_NE((*child)->host_pid(), guest_->host_pid());
+  EXPECT_EQ(Peek(*guest_, kData), 1u);
+  EXPECT_EQ(Peek(**child, kData), 2u);
+  EXPECT_GT((*child)->address_space().CpuTimeNs(), 0u);
+  (*child)->Exit();
+  EXPECT_TRUE(recorder_.AwaitGone(1));
+}
+
+TEST_F(SystrapTest, SharedProcessSeesTheSameMemory) {
+  Go(*guest_, guest_call);
+  AwaitCall(1234);
+  CloneRequest request;
+  request.kind = CloneKind::kSharedProcess;
+  request.child_handler = &recorder_;
+  request.child_regs = guest_->regs();
+  request.child_regs.rip = Label(guest_store);
+  request.child_regs.rbx = 3;
+  request.child_regs.rsp = kStack + 0x1000;
+  guest_->regs().rip = Label(guest_wait_flag);
+  auto child = guest_->Clone(request);
+  ASSERT_TRUE(child.ok());
+  for (int i = 0; i < 2; ++i) {
+    const auto seen = recorder_.Next();
+    ASSERT_TRUE(seen);
+    EXPECT_EQ(seen->thread->regs().orig_rax, seen->thread == guest_ ? 44u : 41u);
+  }
+  EXPECT_EQ(Peek(*guest_, kData), 3u);
+  EXPECT_NE((*child)->host_pid(), guest_->host_pid());
+  (*child)->KillProcess();
+  EXPECT_TRUE(recorder_.AwaitGone(1));
+  EXPECT_EQ(WTERMSIG(recorder_.status()), SIGKILL);
+  EXPECT_EQ(Peek(*guest_, kData), 3u) << "the memory lives on";
+}
+
+TEST_F(SystrapTest, ThreadHasItsOwnTls) {
+  Poke(*guest_, kData + 0x100, 0x111);
+  Poke(*guest_, kData + 0x200, 0x222);
+  EXPECT_EQ(Op(HostOp::ArchPrctl(ARCH_SET_FS, kData + 0x100)), 0);
+  CloneRequest request;
+  request.kind = CloneKind::kThread;
+  request.child_handler = &recorder_;
+  request.after = AfterOps::kReport;
+  request.child_regs.rip = Label(guest_tls);
+  request.child_regs.rsp = kStack + 0x1000;
+  for (int i = 0; i < 50; ++i) {
+    request.set_tls = i % 2 == 0;
+    request.tls = kData + 0x200;
+    auto child = guest_->Clone(request);
+    ASSERT_TRUE(child.ok());
+    for (int k = 0; k < 2; ++k) {
+      const auto seen = recorder_.Next();
+      ASSERT_TRUE(seen);
+      if (seen->thread == guest_) continue;
+      EXPECT_EQ(seen->thread->regs().r12, request.set_tls ? 0x222u : 0x111u);
+      EXPECT_EQ(seen->thread->host_pid(), guest_->host_pid());
+      EXPECT_NE(seen->thread->host_tid(), guest_->host_tid());
+    }
+    (*child)->Exit();
+    ASSERT_TRUE(recorder_.AwaitGone(static_cast<size_t>(i) + 1));
+  }
+}
+
+TEST_F(SystrapTest, FpStateSurvivesTrapsAndCanBeStoredAndLoaded) {
+  auto& regs = guest_->regs();
+  regs.rbx = 0x1111, regs.r12 = 0x2222;
+  Go(*guest_, guest_fp);
+  AwaitCall(39);
+  EXPECT_EQ(Op(HostOp::StoreFpState(kData)) > 512, true);
+  constexpr uint64_t kXmm = 160;  // struct _fpstate: _xmm
+  EXPECT_EQ(Peek(*guest_, kData + kXmm + 5 * 16), 0x1111u);
+  EXPECT_EQ(Peek(*guest_, kData + kXmm + 13 * 16), 0x2222u);
+  Poke(*guest_, kData + kXmm + 5 * 16, 0x3333);
+  EXPECT_EQ(Op(HostOp::LoadFpState(kData)), 0);
+  guest_->Resume();
+  AwaitCall(40);
+  EXPECT_EQ(regs.r13, 0x3333u);
+  EXPECT_EQ(regs.r14, 0x2222u);
+  EXPECT_EQ(Op(HostOp::StoreFpState(0x50000000)), -EFAULT);
+  EXPECT_EQ(Op(HostOp::LoadFpState(0x50000000)), -EFAULT);
+  EXPECT_GE(platform_->fp_state_size(), 512u);
+  EXPECT_EQ(platform_->fp_state_size() % 64, 0u);
+}
+
+TEST_F(SystrapTest, BadFpStateFaultsOrIsLegacy) {
+  Go(*guest_, guest_fp);
+  AwaitCall(39);
+  EXPECT_GT(Op(HostOp::StoreFpState(kData)), 512);
+  Poke(*guest_, kData + 464, 0);  // no magic: the first 512 bytes only
+  EXPECT_EQ(Op(HostOp::LoadFpState(kData)), 0);
+  guest_->Resume();
+  AwaitCall(40);
+  EXPECT_GT(Op(HostOp::StoreFpState(kData)), 512);
+  Poke(*guest_, kData + 520, ~0ull);  // xcomp_bv: the processor refuses it
+  EXPECT_EQ(Op(HostOp::LoadFpState(kData)), 0);
+  guest_->Resume();
+  EXPECT_EQ(AwaitTrap(Trap::Kind::kFault).fault.signo, SIGSEGV);
+}
+
+TEST_F(SystrapTest, DeathFromOutsideIsReported) {
+  Go(*guest_, guest_spin);
+  kill(guest_->host_pid(), SIGKILL);
+  EXPECT_TRUE(recorder_.AwaitGone(1));
+  EXPECT_EQ(WTERMSIG(recorder_.status()), SIGKILL);
+  std::byte byte;
+  EXPECT_EQ(guest_->address_space().Read(kData, {&byte, 1}), 0u);
+  guest_->Interrupt();
+  guest_->KillProcess();
+  guest_->Resume();
+}
+
+TEST_F(SystrapTest, DeathWhileStoppedIsReported) {
+  Go(*guest_, guest_call);
+  AwaitCall(1234);
+  guest_->KillProcess();
+  EXPECT_TRUE(recorder_.AwaitGone(1));
+  guest_->Resume();
+}
+
+TEST_F(SystrapTest, VsyscallTraps) {
+  Go(*guest_, guest_vsyscall);
+  const auto seen = recorder_.Next();
+  ASSERT_TRUE(seen);
+  if (seen->trap.kind == Trap::Kind::kFault) return;  // the host has none
+  EXPECT_EQ(guest_->regs().orig_rax, static_cast<uint64_t>(SYS_gettimeofday));
+  guest_->regs().rax = 123;
+  guest_->Resume();
+  AwaitCall(45);
+  EXPECT_EQ(guest_->regs().rbx, 123u);
+}
+
+TEST_F(SystrapTest, TwoThreadsTrapAtOnce) {
+  // Answers at once, on the worker.
+  class Counter final : public platform::TrapHandler {
+   public:
+    void OnTrap(GuestThread& thread, const Trap&) override {
+      auto& regs = thread.regs();
+      regs.rax = regs.orig_rax;
+      if (regs.orig_rax == 60) {
+        thread.Exit();
+      } else {
+        calls.fetch_add(1);
+        thread.Resume();
+      }
+    }
+    void OnGone(GuestThread&, int) override {
+      absl::MutexLock lock(&mu);
+      ++gone;
+    }
+    std::atomic<int> calls{0};
+    absl::Mutex mu;
+    int gone ABSL_GUARDED_BY(mu) = 0;
+  };
+  constexpr int kCalls = 100000;
+  Counter counter;
+  CloneRequest request;
+  request.child_handler = &counter;
+  request.after = AfterOps::kReport;
+  request.child_regs.rip = Label(guest_loop);
+  request.child_regs.r15 = kCalls;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(guest_->Clone(request).ok());
+    AwaitTrap(Trap::Kind::kOpsDone);
+  }
+  absl::MutexLock lock(&counter.mu);
+  auto both = [&counter]() { return counter.gone == 2; };
+  EXPECT_TRUE(counter.mu.AwaitWithTimeout(absl::Condition(&both), absl::Seconds(60)));
+  EXPECT_EQ(counter.calls.load(), 2 * kCalls);
+}
+
+}  // namespace
+}  // namespace cloister::systrap

@@ -1,0 +1,179 @@
+#include "platform/systrap/thread.h"
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+
+#include "base/log/log.h"
+#include "platform/systrap/core.h"
+
+namespace cloister::systrap {
+namespace {
+
+constexpr uint32_t kBornBit = 1;
+constexpr uint32_t kAnsweredBit = 2;
+constexpr uint64_t kUserCs = 0x33;  // asm/segment.h: __USER_CS and __USER_DS
+constexpr uint64_t kUserSs = 0x2b;
+
+// A fresh process has no selectors yet; what else is wrong makes rt_sigreturn fault the guest.
+void FillSelectors(platform::Registers* regs) {
+  if (regs->cs == 0) regs->cs = kUserCs;
+  if (regs->ss == 0) regs->ss = kUserSs;
+}
+
+}  // namespace
+
+Thread::Thread(Core* core, Ref<HostProcess> process, uint32_t slot, platform::TrapHandler* handler,
+               bool starts_stopped)
+    : core_(core),
+      process_(std::move(process)),
+      slot_(slot),
+      context_(process_->space().context(slot)),
+      starts_stopped_(starts_stopped),
+      state_(starts_stopped ? State::kStopped : State::kRunning),
+      birth_(starts_stopped ? 0 : kBornBit),
+      handler_(handler) {
+  if (!starts_stopped) core_->turns.GuestRuns();
+}
+
+bool Thread::BeginAnswer() {
+  State expected = State::kStopped;
+  if (state_.compare_exchange_strong(expected, State::kRunning)) return true;
+  if (expected == State::kRunning) LOG(kError, "host thread %d was answered twice", tid_.load());
+  return false;
+}
+
+void Thread::WriteRegisters() {
+  FillSelectors(&regs_);
+  context_->regs = regs_;
+}
+
+void Thread::FinishAnswer(stub::Answer answer, int lend_fd) {
+  answer_ = answer;
+  answer_fd_ = lend_fd;
+  core_->turns.GuestRuns();
+  if ((birth_.fetch_or(kAnsweredBit) & kBornBit) != 0) Deliver();
+}
+
+void Thread::Deliver() {
+  const uint64_t id = notif_id_;
+  const auto answer = static_cast<int64_t>(answer_);
+  const bool sent = answer_fd_ >= 0 && core_->listener->AddFdAndSend(
+                                           id, answer_fd_, stub::kFirstInjectedFd + static_cast<int>(slot_));
+  // A descriptor that could not be lent makes its mmap fail with EBADF, as it should.
+  if (!sent && !core_->listener->Send(id, answer) && answer_ == stub::Answer::kClone && child_) {
+    core_->housekeeper.PostGone(std::move(child_));  // the thread is dead and will make no child
+  }
+  // From here on the thread may be anyone's; atomics only.
+  if (interrupt_.load()) process_->Interrupt(tid_.load());
+}
+
+void Thread::Resume() {
+  if (!BeginAnswer()) return;
+  WriteRegisters();
+  FinishAnswer(stub::Answer::kResume, -1);
+}
+
+void Thread::Exit() {
+  if (!BeginAnswer()) return;
+  if (birth_.load() == 0) process_->Kill();
+  FinishAnswer(stub::Answer::kExit, -1);
+  core_->housekeeper.PostGone(Ref<Thread>(this));
+}
+
+void Thread::Interrupt() {
+  interrupt_.store(true);
+  const pid_t tid = tid_.load();
+  if (tid != 0 && state_.load() == State::kRunning) process_->Interrupt(tid);
+}
+
+stub::Op Thread::Translate(const platform::HostOp& op) {
+  using Kind = platform::HostOp::Kind;
+  stub::Op out = {stub::OpKind::kCall, 0, {}};
+  std::copy(std::begin(op.args), std::end(op.args), out.args);
+  switch (op.kind) {
+    case Kind::kMmap:
+      out.nr = SYS_mmap;
+      out.args[4] = op.fd >= 0 ? stub::kFirstInjectedFd + slot_ : ~0ull;
+      break;
+    case Kind::kMunmap:
+      out.nr = SYS_munmap;
+      break;
+    case Kind::kMprotect:
+      out.nr = SYS_mprotect;
+      break;
+    case Kind::kMremap:
+      out.nr = SYS_mremap;
+      break;
+    case Kind::kMadvise:
+      out.nr = SYS_madvise;
+      break;
+    case Kind::kArchPrctl:
+      out.nr = SYS_arch_prctl;
+      break;
+    case Kind::kStoreFpState:
+      out.kind = stub::OpKind::kStoreFpState;
+      break;
+    case Kind::kLoadFpState:
+      out.kind = stub::OpKind::kLoadFpState;
+      break;
+    case Kind::kCompareExchange:
+      out.kind = stub::OpKind::kCompareExchange;
+      break;
+  }
+  return out;
+}
+
+void Thread::ExpectMapping(const stub::Op& op, int fd) {
+  ExpectedCall& call = expected_[expected_count_++];
+  call.nr = static_cast<int>(op.nr);
+  std::copy(std::begin(op.args), std::end(op.args), call.args.begin());
+  call.fd = fd;
+}
+
+void Thread::RunOps(std::span<const platform::HostOp> ops, platform::AfterOps after) {
+  if (!BeginAnswer()) return;
+  op_count_ = static_cast<uint32_t>(std::min(ops.size(), kMaxOps));
+  expected_count_ = expected_next_ = 0;
+  lent_fd_ = -1;
+  for (uint32_t i = 0; i < op_count_; ++i) {
+    const stub::Op op = Translate(ops[i]);
+    context_->ops[i] = op;
+    if (op.kind != stub::OpKind::kCall || (op.nr != SYS_mmap && op.nr != SYS_mremap)) continue;
+    ExpectMapping(op, ops[i].fd);
+    if (lent_fd_ < 0) lent_fd_ = ops[i].fd;
+  }
+  pending_ = Pending::kOps;
+  report_ = after == platform::AfterOps::kReport;
+  context_->op_count = op_count_;
+  context_->report = report_ ? 1 : 0;
+  WriteRegisters();
+  FinishAnswer(stub::Answer::kOps, lent_fd_);
+}
+
+bool Thread::Adopt(platform::TrapHandler* handler) {
+  absl::MutexLock lock(&handler_mu_);
+  if (gone_) return false;
+  handler_.store(handler);
+  return true;
+}
+
+void Thread::Gone(int host_status) {
+  platform::TrapHandler* handler;
+  {
+    absl::MutexLock lock(&handler_mu_);
+    if (gone_) return;
+    gone_ = true;
+    handler = handler_.load();
+  }
+  const Ref<Thread> self(this);
+  if (state_.exchange(State::kGone) == State::kRunning) core_->turns.GuestStops();
+  if (const uint64_t token = token_.load(); token != 0) core_->births.Take(token);
+  core_->threads.Remove(tid_.load(), this);
+  process_->space().GiveSlot(slot_);
+  process_->Remove(this);
+  handler->OnGone(*this, host_status);
+}
+
+}  // namespace cloister::systrap

@@ -1,0 +1,125 @@
+#ifndef CLOISTER_PLATFORM_SYSTRAP_THREAD_H_
+#define CLOISTER_PLATFORM_SYSTRAP_THREAD_H_
+
+#include <linux/seccomp.h>
+
+#include <array>
+#include <atomic>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "platform/api/guest_thread.h"
+#include "platform/systrap/host_process.h"
+
+namespace cloister::systrap {
+
+struct Core;
+
+// A guest thread: a host thread of a stub process, found by its host thread id.
+//
+// While running it is the host's; a notification makes it *stopped*, and it belongs to the worker and
+// then to whoever answers. What is not atomic and not guarded below is the owner's alone.
+//
+// A thread made by NewProcess may be answered before its process exists: the answer is kept and
+// given when the process reports (kBorn).
+class Thread final : public platform::GuestThread {
+ public:
+  // Takes over slot `slot` of the process' address space.
+  Thread(Core* core, Ref<HostProcess> process, uint32_t slot, platform::TrapHandler* handler,
+         bool starts_stopped);
+
+  platform::Registers& regs() override { return regs_; }
+  platform::AddressSpace& address_space() override { return process_->space(); }
+  void Resume() override;
+  void RunOps(std::span<const platform::HostOp> ops, platform::AfterOps after) override;
+  // The child may trap on another worker before this returns.
+  ErrnoOr<Ref<platform::GuestThread>> Clone(const platform::CloneRequest& request) override;
+  // OnGone comes at once, with status 0; the host thread may live on for the moment it takes to leave.
+  void Exit() override;
+  void Interrupt() override;
+  void KillProcess() override { process_->Kill(); }
+  pid_t host_tid() const override { return tid_.load(); }
+  pid_t host_pid() const override { return process_->pid(); }
+
+  // Makes the object of a child, no host thread yet.
+  ErrnoOr<Ref<Thread>> MakeChild(platform::CloneKind kind, platform::TrapHandler* handler,
+                                 bool starts_stopped);
+  // Answer: make the host thread of such a child. request.child_handler is not used.
+  void SendClone(Ref<Thread> child, const platform::CloneRequest& request);
+
+  // --- For the dispatcher. False: the stub does what an honest one never does. ---
+  bool OnDoorbell(uint64_t id, stub::Event event);
+  // mmap or mremap: lets it happen if it is the next one that was asked for.
+  bool OnMapping(uint64_t id, const seccomp_data& data);
+  bool OnClone(uint64_t id, const seccomp_data& data);
+  // The host thread exists and has said hello.
+  void Bind(pid_t tid, uint64_t hello_id);
+  // The first thread of the first process: running, about to trap.
+  void BindZygote(pid_t pid);
+
+  // The host thread is no more: calls OnGone, the first time.
+  void Gone(int host_status) ABSL_LOCKS_EXCLUDED(handler_mu_);
+  // Gives a thread made in advance to its user; false if it is gone already.
+  bool Adopt(platform::TrapHandler* handler) ABSL_LOCKS_EXCLUDED(handler_mu_);
+
+  HostProcess& process() { return *process_; }
+  platform::CloneKind kind() const { return kind_; }
+
+ private:
+  enum class State : int { kRunning, kStopped, kGone };
+  enum class Pending { kNothing, kOps, kClone };
+  // A call that the host reports before it happens: only these, in this order, pass.
+  struct ExpectedCall {
+    int nr;
+    std::array<uint64_t, 6> args;
+    int fd;  // to be lent first, or -1
+  };
+
+  bool BeginAnswer();
+  void FinishAnswer(stub::Answer answer, int lend_fd);
+  void Deliver();
+  void WriteRegisters();
+  stub::Op Translate(const platform::HostOp& op);
+  void ExpectMapping(const stub::Op& op, int fd);
+  bool OnTrapEvent(uint64_t id, stub::Event event);
+  bool OnOpsDone(uint64_t id);
+  bool OnBorn(uint64_t id);
+  void Stop(uint64_t id);
+  void EndClone(bool failed);
+
+  Core* const core_;
+  const Ref<HostProcess> process_;
+  const uint32_t slot_;
+  stub::Context* const context_;
+  platform::CloneKind kind_ = platform::CloneKind::kFork;  // set once, before it is published
+  const bool starts_stopped_;
+
+  std::atomic<State> state_;
+  std::atomic<pid_t> tid_{0};
+  std::atomic<bool> interrupt_{false};  // asked for and not yet reported
+  std::atomic<uint32_t> birth_;         // kBornBit, kAnsweredBit
+  std::atomic<uint64_t> token_{0};
+
+  platform::Registers regs_ = {};
+  uint64_t notif_id_ = 0;  // the doorbell in which the stub waits
+  stub::Answer answer_ = stub::Answer::kResume;
+  int answer_fd_ = -1;
+  Pending pending_ = Pending::kNothing;
+  bool report_ = false;
+  uint32_t op_count_ = 0;
+  uint32_t expected_count_ = 0;
+  uint32_t expected_next_ = 0;
+  int lent_fd_ = -1;
+  std::array<ExpectedCall, kMaxOps> expected_;
+  std::array<uint64_t, 6> clone_args_ = {};
+  bool clone_expected_ = false;
+  Ref<Thread> child_;
+
+  absl::Mutex handler_mu_;  // leaf lock; for changing the handler, not for calling it
+  std::atomic<platform::TrapHandler*> handler_;
+  bool gone_ ABSL_GUARDED_BY(handler_mu_) = false;
+};
+
+}  // namespace cloister::systrap
+
+#endif  // CLOISTER_PLATFORM_SYSTRAP_THREAD_H_

@@ -1,0 +1,148 @@
+// Making and binding further host threads.
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "platform/systrap/core.h"
+
+namespace cloister::systrap {
+namespace {
+
+using platform::CloneKind;
+
+uint64_t CloneFlags(CloneKind kind) {
+  constexpr uint64_t kShared = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND;
+  switch (kind) {
+    case CloneKind::kThread:
+      return kShared | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+    case CloneKind::kSharedProcess:
+      return kShared | CLONE_PARENT | CLONE_CHILD_CLEARTID | SIGCHLD;
+    case CloneKind::kFork:
+      return CLONE_PARENT | CLONE_CHILD_CLEARTID | SIGCHLD;
+  }
+  return 0;
+}
+
+}  // namespace
+
+ErrnoOr<Ref<Thread>> Thread::MakeChild(CloneKind kind, platform::TrapHandler* handler, bool starts_stopped) {
+  Ref<HostProcess> process = process_;
+  uint32_t slot = slot_;
+  if (kind == CloneKind::kFork) {
+    const uint32_t index = TRY(core_->arena->Take());
+    auto space = MakeRef<Space>(core_->arena.get(), index, core_->slot_limit);
+    space->TakeSlotAt(slot);
+    process = MakeRef<HostProcess>(std::move(space));
+  } else {
+    slot = TRY(process_->space().TakeSlot());
+    if (kind == CloneKind::kSharedProcess) process = MakeRef<HostProcess>(Ref<Space>(&process_->space()));
+  }
+  auto child = MakeRef<Thread>(core_, process, slot, handler, starts_stopped);
+  child->kind_ = kind;
+  if (!process->Add(child)) {
+    child->state_.store(State::kGone);
+    if (!starts_stopped) core_->turns.GuestStops();
+    if (kind != CloneKind::kFork) process->space().GiveSlot(slot);
+    return Errno::kAgain;
+  }
+  return child;
+}
+
+ErrnoOr<Ref<platform::GuestThread>> Thread::Clone(const platform::CloneRequest& request) {
+  Ref<Thread> child = TRY(MakeChild(request.kind, request.child_handler, false));
+  SendClone(child, request);
+  return Ref<platform::GuestThread>(std::move(child));
+}
+
+void Thread::SendClone(Ref<Thread> child, const platform::CloneRequest& request) {
+  if (!BeginAnswer()) {  // this thread is gone, and its child never will be
+    core_->housekeeper.PostGone(std::move(child));
+    return;
+  }
+  const bool fork = request.kind == CloneKind::kFork;
+  const uint64_t token = core_->births.Expect(child);
+  child->token_.store(token);
+  stub::Clone& clone = context_->clone;
+  clone.sort = fork ? stub::CloneSort::kFork : stub::CloneSort::kSharedMemory;
+  clone.flags = CloneFlags(request.kind) | (request.set_tls ? CLONE_SETTLS : 0);
+  clone.tls = request.set_tls ? request.tls : 0;
+  clone.token = token;
+  clone.child_slot = child->slot_;
+  clone.arena_offset = Arena::Offset(child->process_->space().index());
+  clone.child_stops = child->starts_stopped_ ? 1 : 0;
+  clone.child_regs = request.child_regs;
+  if (clone.child_regs.cs == 0) clone.child_regs.cs = regs_.cs;
+  if (clone.child_regs.ss == 0) clone.child_regs.ss = regs_.ss;
+  clone_args_ = {CloneFlags(request.kind) | (request.set_tls ? CLONE_SETTLS : 0),
+                 fork ? 0 : stub::LaunchAddress(child->slot_),
+                 0,
+                 stub::ContextAddress(child->slot_) + stub::kAliveOffset,
+                 request.set_tls ? request.tls : 0,
+                 token};
+  clone_expected_ = true;
+  pending_ = Pending::kClone;
+  report_ = request.after == platform::AfterOps::kReport;
+  op_count_ = 1;
+  context_->report = report_ ? 1 : 0;
+  child_ = std::move(child);
+  WriteRegisters();
+  FinishAnswer(stub::Answer::kClone, -1);
+}
+
+bool Thread::OnClone(uint64_t id, const seccomp_data& data) {
+  if (pending_ != Pending::kClone) return false;
+  for (size_t i = 0; i < clone_args_.size(); ++i) {
+    if (data.args[i] != clone_args_[i]) return false;
+  }
+  if (!clone_expected_) {
+    // The host restarts a clone that a freezer interrupted, clone(2) ERESTARTNOINTR. One leave,
+    // one child: the guest sees its fork fail.
+    core_->listener->SendErrno(id, EAGAIN);
+    return true;
+  }
+  clone_expected_ = false;
+  core_->listener->Continue(id);
+  return true;
+}
+
+void Thread::Bind(pid_t tid, uint64_t hello_id) {
+  if (kind_ == CloneKind::kFork) {
+    const stub::Op map = {stub::OpKind::kCall,
+                          SYS_mmap,
+                          {stub::kContextBase, stub::kContextRegionBytes, PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_FIXED, stub::kArenaFd, Arena::Offset(process_->space().index())}};
+    expected_count_ = expected_next_ = 0;
+    ExpectMapping(map, -1);
+  }
+  token_.store(0);
+  tid_.store(tid);
+  core_->threads.Add(tid, Ref<Thread>(this));
+  if (kind_ != CloneKind::kThread) {
+    core_->processes.Add(tid, process_);
+    process_->Bind(tid);
+  }
+  const bool sent = core_->listener->Send(hello_id, 0);
+  if (interrupt_.load()) process_->Interrupt(tid);
+  if (!sent && kind_ != CloneKind::kThread && core_->processes.TakeIfReaped(tid)) {
+    for (const Ref<Thread>& thread : process_->Bury()) thread->Gone(0);
+  }
+}
+
+void Thread::BindZygote(pid_t pid) {
+  tid_.store(pid);
+  process_->Add(Ref<Thread>(this));
+  core_->threads.Add(pid, Ref<Thread>(this));
+  core_->processes.Add(pid, process_);
+  process_->Bind(pid);
+}
+
+void Thread::EndClone(bool failed) {
+  pending_ = Pending::kNothing;
+  clone_expected_ = false;
+  const Ref<Thread> child = std::move(child_);
+  if (failed && child) child->Gone(0);
+}
+
+}  // namespace cloister::systrap

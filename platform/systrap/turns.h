@@ -1,0 +1,49 @@
+#ifndef CLOISTER_PLATFORM_SYSTRAP_TURNS_H_
+#define CLOISTER_PLATFORM_SYSTRAP_TURNS_H_
+
+#include <atomic>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
+namespace cloister::systrap {
+
+// Decides which workers wait on the listener and which sleep aside. The host wakes every thread that
+// waits there for each single notification, so no more should wait than guest threads can ring; and
+// whenever guest threads run, one should be waiting.
+class Turns {
+ public:
+  explicit Turns(int most_waiting) : most_waiting_(most_waiting) {}
+
+  // Before waiting on the listener; sleeps until this worker is wanted. False: no more work comes.
+  bool Enter() ABSL_LOCKS_EXCLUDED(mu_);
+  // After the wait. The sender of what was received still counts as running.
+  void Leave() ABSL_LOCKS_EXCLUDED(mu_);
+
+  void GuestRuns() ABSL_LOCKS_EXCLUDED(mu_);
+  void GuestStops() { running_.fetch_sub(1); }
+
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // To be called by each worker first: what it resumes, it will soon listen for itself.
+  static void MarkWorker();
+
+ private:
+  int Wanted() const;
+  void Unpark() ABSL_LOCKS_EXCLUDED(mu_);
+
+  const int most_waiting_;
+  // Both are read by the other side after its own is written (sequentially consistent), so that
+  // either the leaver sees the parked one or the parked one sees that nobody waits.
+  alignas(64) std::atomic<int> running_{0};
+  alignas(64) std::atomic<int> waiting_{0};
+  std::atomic<int> parked_{0};
+  absl::Mutex mu_;  // leaf lock
+  absl::CondVar wake_;
+  int permits_ ABSL_GUARDED_BY(mu_) = 0;
+  std::atomic<bool> stop_{false};
+};
+
+}  // namespace cloister::systrap
+
+#endif  // CLOISTER_PLATFORM_SYSTRAP_TURNS_H_
