@@ -65,17 +65,17 @@ inline ErrnoOrVoid Ok() { return {}; }
 }  // namespace cloister
 
 // Value of an ErrnoOr<T>; on an error the function around returns that error.
-#define TRY(...)                                    \
-  ({                                                \
-    auto&& try_result_ = (__VA_ARGS__);             \
+#define TRY(...)                                       \
+  ({                                                   \
+    auto&& try_result_ = (__VA_ARGS__);                \
     if (!try_result_.ok()) return try_result_.error(); \
-    std::move(try_result_).value();                 \
+    std::move(try_result_).value();                    \
   })
 
 // The same for an ErrnoOr<void>, or where the value is not wanted.
-#define TRY_VOID(...)                               \
-  do {                                              \
-    auto&& try_result_ = (__VA_ARGS__);             \
+#define TRY_VOID(...)                                  \
+  do {                                                 \
+    auto&& try_result_ = (__VA_ARGS__);                \
     if (!try_result_.ok()) return try_result_.error(); \
   } while (false)
 

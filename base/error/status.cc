@@ -8,9 +8,7 @@
 namespace cloister {
 namespace {
 
-absl::StatusCode CodeOf(int host_errno) {
-  return absl::ErrnoToStatusCode(host_errno);
-}
+absl::StatusCode CodeOf(int host_errno) { return absl::ErrnoToStatusCode(host_errno); }
 
 }  // namespace
 
@@ -22,9 +20,7 @@ absl::Status HostError(int host_errno, std::string_view what) {
 
 absl::Status HostErrorNow(std::string_view what) { return HostError(errno, what); }
 
-absl::Status ToStatus(Errno error, std::string_view what) {
-  return HostError(static_cast<int>(error), what);
-}
+absl::Status ToStatus(Errno error, std::string_view what) { return HostError(static_cast<int>(error), what); }
 
 Errno ToErrno(const absl::Status& status) {
   switch (status.code()) {

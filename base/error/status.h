@@ -36,11 +36,11 @@ std::string FirstLine(const absl::Status& status);
   } while (false)
 
 // Value of an absl::StatusOr<T>; on an error the function around returns its status.
-#define TRY_STATUS(...)                                       \
-  ({                                                          \
-    auto&& statusor_of_try_ = (__VA_ARGS__);                  \
+#define TRY_STATUS(...)                                           \
+  ({                                                              \
+    auto&& statusor_of_try_ = (__VA_ARGS__);                      \
     if (!statusor_of_try_.ok()) return statusor_of_try_.status(); \
-    std::move(statusor_of_try_).value();                      \
+    std::move(statusor_of_try_).value();                          \
   })
 
 #endif  // CLOISTER_BASE_ERROR_STATUS_H_

@@ -22,11 +22,11 @@ void WriteLog(LogLevel level, std::string_view message);
 }  // namespace cloister
 
 // LOG(kInfo, "mounted %s on %s", a, b): absl::StrFormat, evaluated only where the level is on.
-#define LOG(level, ...)                                                                        \
-  do {                                                                                         \
-    if (::cloister::LogEnabled(::cloister::LogLevel::level)) {                                 \
-      ::cloister::WriteLog(::cloister::LogLevel::level, absl::StrFormat(__VA_ARGS__));         \
-    }                                                                                          \
+#define LOG(level, ...)                                                                \
+  do {                                                                                 \
+    if (::cloister::LogEnabled(::cloister::LogLevel::level)) {                         \
+      ::cloister::WriteLog(::cloister::LogLevel::level, absl::StrFormat(__VA_ARGS__)); \
+    }                                                                                  \
   } while (false)
 
 #endif  // CLOISTER_BASE_LOG_LOG_H_

@@ -31,8 +31,8 @@ ErrnoOrVoid Session::Walk(const WalkRequest& request) {
   }
   if (request.list_limit() == 0) return {};
   // The walk's answer stands even if the listing cannot be had.
-  ErrnoOr<DirListing> listing = dir->ReadDir(0, 0);
-  if (!listing.ok() || !listing->end || listing->entries.size() > request.list_limit()) return {};
+  ErrnoOr<DirListing> listing = dir->ReadDir(0, 0, request.list_limit());
+  if (!listing.ok() || !listing->end) return {};
   reply->set_listed(true);
   for (DirEntry& entry : listing->entries) ToMessage(entry, reply->add_entries());
   return {};

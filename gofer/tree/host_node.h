@@ -12,6 +12,7 @@
 #include "base/error/errno_or.h"
 #include "base/host/unique_fd.h"
 #include "base/own/ref.h"
+#include "gofer/protocol/limits.h"
 
 namespace cloister::gofer {
 
@@ -85,8 +86,10 @@ class HostNode : public RefCounted {
   ErrnoOr<struct statx> GetAttr() const;
   ErrnoOr<std::string> Readlink() const;
   ErrnoOr<struct statfs> StatFs() const;
-  // Up to kMaxEntriesPerReply entries from cookie on (0: the start); attributes for the first attr_limit.
-  ErrnoOr<DirListing> ReadDir(uint64_t cookie, uint32_t attr_limit) const;
+  // Up to max_entries (at most kMaxEntriesPerReply) from cookie on (0: the start); attributes for the
+  // first attr_limit.
+  ErrnoOr<DirListing> ReadDir(uint64_t cookie, uint32_t attr_limit,
+                              size_t max_entries = kMaxEntriesPerReply) const;
   ErrnoOrVoid FsyncDir() const;
 
   // Opens a regular file. flags: see kOpenFlags.

@@ -40,7 +40,7 @@ size_t CostOf(const DirEntry& entry) {
 
 }  // namespace
 
-ErrnoOr<DirListing> HostNode::ReadDir(uint64_t cookie, uint32_t attr_limit) const {
+ErrnoOr<DirListing> HostNode::ReadDir(uint64_t cookie, uint32_t attr_limit, size_t max_entries) const {
   TRY_VOID(CheckDirectory());
   if (cookie > INT64_MAX || attr_limit > kMaxListEntries) return Errno::kInval;
   const UniqueFd dir = TRY(OpenBeneath(fd_.get(), ".", O_RDONLY | O_DIRECTORY));
@@ -60,7 +60,7 @@ ErrnoOr<DirListing> HostNode::ReadDir(uint64_t cookie, uint32_t attr_limit) cons
       const auto* host = reinterpret_cast<const dirent64*>(batch.get() + at);
       at += host->d_reclen;
       if (IsDots(host->d_name)) continue;
-      if (listing.entries.size() >= kMaxEntriesPerReply || bytes >= kListingBytes) return listing;
+      if (listing.entries.size() >= max_entries || bytes >= kListingBytes) return listing;
       DirEntry entry{.name = host->d_name, .type = host->d_type, .ino = host->d_ino};
       if (listing.entries.size() < attr_limit) AddAttr(dir.get(), &entry);
       bytes += CostOf(entry);

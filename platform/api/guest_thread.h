@@ -23,8 +23,8 @@ enum class CloneKind {
 
 struct CloneRequest {
   CloneKind kind = CloneKind::kThread;
-  Registers child_regs = {};        // where the child begins; its FP state is the parent's
-  bool set_tls = false;             // child starts with FS base = tls (else the parent's)
+  Registers child_regs = {};  // where the child begins; its FP state is the parent's
+  bool set_tls = false;       // child starts with FS base = tls (else the parent's)
   uint64_t tls = 0;
   TrapHandler* child_handler = nullptr;
   // The child's first event is OnTrap(kOpsDone, ops_run 0), before it runs any guest instruction.

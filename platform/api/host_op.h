@@ -24,9 +24,8 @@ struct HostOp {
   int fd = -1;  // kMmap of a file: the sentry's descriptor; must stay open until the ops are done
 
   static HostOp Mmap(uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t offset) {
-    return {Kind::kMmap,
-            {addr, len, static_cast<uint64_t>(prot), static_cast<uint64_t>(flags), 0, offset},
-            fd};
+    return {
+        Kind::kMmap, {addr, len, static_cast<uint64_t>(prot), static_cast<uint64_t>(flags), 0, offset}, fd};
   }
   static HostOp Munmap(uint64_t addr, uint64_t len) { return {Kind::kMunmap, {addr, len}}; }
   static HostOp Mprotect(uint64_t addr, uint64_t len, int prot) {

@@ -19,11 +19,11 @@ using Registers = user_regs_struct;
 // What a fault was, as the host's siginfo and signal frame told. Untrusted in no way that matters:
 // a lie here is told to the guest that told it.
 struct Fault {
-  int signo = 0;       // SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP
-  int code = 0;        // si_code
-  uint64_t addr = 0;   // si_addr
-  uint64_t trapno = 0; // the processor's exception number
-  uint64_t err = 0;    // its error code
+  int signo = 0;        // SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP
+  int code = 0;         // si_code
+  uint64_t addr = 0;    // si_addr
+  uint64_t trapno = 0;  // the processor's exception number
+  uint64_t err = 0;     // its error code
 };
 
 // Why a guest thread stopped.

@@ -93,6 +93,7 @@ class Thread final : public platform::GuestThread {
   stub::Context* const context_;
   platform::CloneKind kind_ = platform::CloneKind::kFork;  // set once, before it is published
   const bool starts_stopped_;
+  bool traps_at_birth_ = false;  // CloneRequest::stop_child; fixed before the thread runs
 
   std::atomic<State> state_;
   std::atomic<pid_t> tid_{0};

@@ -51,7 +51,12 @@ ErrnoOr<Ref<Thread>> Thread::MakeChild(CloneKind kind, platform::TrapHandler* ha
 }
 
 ErrnoOr<Ref<platform::GuestThread>> Thread::Clone(const platform::CloneRequest& request) {
-  Ref<Thread> child = TRY(MakeChild(request.kind, request.child_handler, false));
+  Ref<Thread> child = TRY(MakeChild(request.kind, request.child_handler, request.stop_child));
+  child->traps_at_birth_ = request.stop_child;
+  child->regs_ = request.child_regs;
+  if (child->regs_.cs == 0) child->regs_.cs = regs_.cs;
+  if (child->regs_.ss == 0) child->regs_.ss = regs_.ss;
+  request.child_handler->OnBorn(*child);
   SendClone(child, request);
   return Ref<platform::GuestThread>(std::move(child));
 }

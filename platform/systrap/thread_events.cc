@@ -96,7 +96,14 @@ bool Thread::OnOpsDone(uint64_t id) {
 bool Thread::OnBorn(uint64_t id) {
   if (!starts_stopped_ || (birth_.load() & kBornBit) != 0) return false;
   notif_id_ = id;
-  if ((birth_.fetch_or(kBornBit) & kAnsweredBit) != 0) Deliver();
+  const bool answered = (birth_.fetch_or(kBornBit) & kAnsweredBit) != 0;
+  if (traps_at_birth_) {
+    Trap trap;
+    trap.kind = Trap::Kind::kOpsDone;
+    handler_.load()->OnTrap(*this, trap);
+  } else if (answered) {
+    Deliver();
+  }
   return true;
 }
 

@@ -8,9 +8,10 @@ namespace cloister::auth {
 namespace {
 
 // Capabilities that follow fsuid (capabilities(7)).
-constexpr CapSet kFsCaps = CapSet::Of(CAP_CHOWN) | CapSet::Of(CAP_DAC_OVERRIDE) | CapSet::Of(CAP_DAC_READ_SEARCH) |
-                           CapSet::Of(CAP_FOWNER) | CapSet::Of(CAP_FSETID) | CapSet::Of(CAP_LINUX_IMMUTABLE) |
-                           CapSet::Of(CAP_MAC_OVERRIDE) | CapSet::Of(CAP_MKNOD);
+constexpr CapSet kFsCaps = CapSet::Of(CAP_CHOWN) | CapSet::Of(CAP_DAC_OVERRIDE) |
+                           CapSet::Of(CAP_DAC_READ_SEARCH) | CapSet::Of(CAP_FOWNER) | CapSet::Of(CAP_FSETID) |
+                           CapSet::Of(CAP_LINUX_IMMUTABLE) | CapSet::Of(CAP_MAC_OVERRIDE) |
+                           CapSet::Of(CAP_MKNOD);
 
 bool AnyRoot(const Credentials& c) { return c.uid == 0 || c.euid == 0 || c.suid == 0; }
 

@@ -22,15 +22,15 @@ MonotonicNs MonotonicNow();
 class Answer {
  public:
   constexpr Answer() = default;
-  constexpr Answer(int64_t value) : rax_(value) {}  // NOLINT: implicit
+  constexpr Answer(int64_t value) : rax_(value) {}                       // NOLINT: implicit
   constexpr Answer(Errno error) : rax_(-static_cast<int64_t>(error)) {}  // NOLINT: implicit
 
   // Linux's internal "errnos", which the guest never sees: signal delivery turns them into EINTR
   // or runs the syscall again (sentry/signal decides).
   enum class Restart : int64_t {
-    kSys = 512,         // ERESTARTSYS: again if the handler has SA_RESTART or there is no handler
-    kNoIntr = 513,      // ERESTARTNOINTR: always again
-    kNoHand = 514,      // ERESTARTNOHAND: again only if no handler runs
+    kSys = 512,           // ERESTARTSYS: again if the handler has SA_RESTART or there is no handler
+    kNoIntr = 513,        // ERESTARTNOINTR: always again
+    kNoHand = 514,        // ERESTARTNOHAND: again only if no handler runs
     kRestartBlock = 516,  // ERESTART_RESTARTBLOCK: like kNoHand, but the *parked call* continues with
                           // its absolute deadline (nanosleep, poll, futex with a timeout)
   };
@@ -58,10 +58,10 @@ struct WaitOn {
 // "Not now": park until one of these happens, then run Step again.
 struct Block {
   absl::InlinedVector<WaitOn, 2> on;
-  MonotonicNs until = kNever;               // absolute: a wake-up does not extend it
-  Answer at_deadline = Errno::kTimedOut;    // after one last Step that still blocks
-  Answer at_signal = Restart::kSys;         // when a signal is to be delivered
-  bool killable_only = false;               // only SIGKILL ends it: vfork's wait
+  MonotonicNs until = kNever;             // absolute: a wake-up does not extend it
+  Answer at_deadline = Errno::kTimedOut;  // after one last Step that still blocks
+  Answer at_signal = Restart::kSys;       // when a signal is to be delivered
+  bool killable_only = false;             // only SIGKILL ends it: vfork's wait
 };
 
 }  // namespace cloister::wait

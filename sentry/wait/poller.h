@@ -56,8 +56,8 @@ class Poller {
   // called from inside it.
   void CancelTimer(TimerClient& client) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Tells client of events on fd, edge-triggered (EPOLLET), from now on; an event that is true already is told too.
-  // fd must stay open until Unwatch. One client for one fd.
+  // Tells client of events on fd, edge-triggered (EPOLLET), from now on; an event that is true already is
+  // told too. fd must stay open until Unwatch. One client for one fd.
   absl::Status Watch(int fd, HostFdClient& client) ABSL_LOCKS_EXCLUDED(mu_);
   // After it returns client is not called any more; as CancelTimer.
   void Unwatch(int fd) ABSL_LOCKS_EXCLUDED(mu_);
@@ -84,7 +84,7 @@ class Poller {
   MonotonicNs sleeping_until_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t next_key_ ABSL_GUARDED_BY(mu_) = 1;
   UniqueFd epoll_;
-  UniqueFd kick_;   // eventfd
+  UniqueFd kick_;  // eventfd
 };
 
 }  // namespace cloister::wait

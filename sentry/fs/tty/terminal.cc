@@ -48,6 +48,10 @@ Terminal::Terminal(task::Kernel& kernel, unsigned index) : kernel_(kernel), inde
 
 Terminal::~Terminal() { wait::Poller::Get().CancelTimer(*this); }
 
+void Terminal::OnLastRef() {
+  wait::Poller::Get().Post([this] { delete this; });
+}
+
 dev_t Terminal::device() const { return makedev(kSlaveMajor, index_); }
 
 std::string Terminal::name() const { return absl::StrCat("pts/", index_); }
@@ -128,6 +132,7 @@ ErrnoOr<size_t> Terminal::Read(UserBuffer& dst, bool nonblocking) {
 }
 
 ErrnoOr<size_t> Terminal::Write(UserBuffer& src) {
+  if (src.empty()) return 0;
   size_t done = 0;
   while (!src.empty()) {
     After after;
@@ -142,7 +147,12 @@ ErrnoOr<size_t> Terminal::Write(UserBuffer& src) {
     }
     // Not under the lock: guest memory may be slow. Another writer may come between, as in Linux.
     const size_t size = std::min(sizeof bytes, src.size());
-    const size_t got = TRY(src.CopyIn(std::as_writable_bytes(std::span(bytes, size))));
+    const ErrnoOr<size_t> copied = src.CopyIn(std::as_writable_bytes(std::span(bytes, size)));
+    if (!copied.ok()) {
+      if (done == 0) return copied.error();
+      break;
+    }
+    const size_t got = *copied;
     {
       absl::MutexLock lock(&mu_);
       discipline_.ProcessOutput(std::string_view(bytes, got), &output_);

@@ -76,11 +76,17 @@ class Terminal : public task::ControllingTerminal, private wait::TimerClient {
   // Sends a signal of the kernel's to the foreground process group.
   void SignalForeground(int signo) ABSL_LOCKS_EXCLUDED(kernel_.tree_mu());
 
+  // TIOCSPTLCK: whether the programs' side may not be opened now.
+  virtual bool IsLocked() const { return false; }
   // One more, or one less, open description of the programs' side.
   virtual void OnOpen() {}
   virtual void OnClose() {}
 
  protected:
+  // The last reference may go under Kernel::tree_mu(), where a destructor must not wait for the
+  // poller: it is destroyed on the poller's thread.
+  void OnLastRef() override;
+
   // What an operation under mu_ leaves to be done without it.
   struct After {
     Poll programs;  // to notify on queue()

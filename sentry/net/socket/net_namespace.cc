@@ -7,7 +7,16 @@ namespace {
 
 constexpr uint32_t kAutobindNames = 1 << 20;
 
+Ref<NetNamespace>& Installed() {
+  static Ref<NetNamespace>* const installed = new Ref<NetNamespace>;
+  return *installed;
+}
+
 }  // namespace
+
+const Ref<NetNamespace>& NetNamespace::OfSandbox() { return Installed(); }
+
+void NetNamespace::Install(Ref<NetNamespace> net) { Installed() = std::move(net); }
 
 bool AbstractNames::Bind(const std::string& name, RefCounted& owner) {
   absl::MutexLock lock(&mu_);

@@ -33,6 +33,10 @@ class AbstractNames {
 // What sockets of one network namespace share. Linux: struct net. A sandbox has one.
 class NetNamespace : public RefCounted {
  public:
+  // The sandbox's; null before boot has installed it. Installed once, before the first guest runs.
+  static const Ref<NetNamespace>& OfSandbox();
+  static void Install(Ref<NetNamespace> net);
+
   // stack: null where there is no internet at all (tests).
   explicit NetNamespace(Ref<Stack> stack) : stack_(std::move(stack)) {}
 

@@ -33,7 +33,8 @@ inline constexpr size_t kDefaultBuffer = 212992;  // /proc/sys/net/core/wmem_def
 // its open file, by sockets connected to it, and by a listener's backlog until it is accepted; never keeps an
 // open file but in its messages. Everything that arrives lands in the inbox of the receiver. Thread-safe.
 //
-// Locks: mu_ of one core at a time (but for an end that nobody else knows yet); wait queues are notified without it. Names' locks lie below it.
+// Locks: mu_ of one core at a time (but for an end that nobody else knows yet); wait queues are notified
+// without it. Names' locks lie below it.
 class UnixCore final : public RefCounted {
  public:
   // Linux: RCV_SHUTDOWN and SEND_SHUTDOWN.

@@ -1,0 +1,23 @@
+#ifndef CLOISTER_SENTRY_BOOT_FILE_SYSTEMS_H_
+#define CLOISTER_SENTRY_BOOT_FILE_SYSTEMS_H_
+
+#include "absl/status/statusor.h"
+#include "sentry/control/control.pb.h"
+#include "sentry/fs/kernfs/mountable.h"
+#include "sentry/task/kernel.h"
+
+namespace cloister::boot {
+
+// The sentry's own file systems by mount type: proc, sysfs, devpts, cgroup, cgroup2.
+absl::StatusOr<kernfs::Mountable> MakeFileSystem(task::Kernel& kernel, const control::Container& container,
+                                                 const control::Mount& mount);
+
+// `lower` with all changes kept in memory.
+absl::StatusOr<kernfs::Mountable> OverlayOver(kernfs::Mountable lower);
+
+// Devices and FIFOs on every file system get their drivers. Once, before the first container.
+void RegisterSpecialFiles(task::Kernel& kernel);
+
+}  // namespace cloister::boot
+
+#endif  // CLOISTER_SENTRY_BOOT_FILE_SYSTEMS_H_

@@ -1,0 +1,134 @@
+#include "sentry/fs/gofer/file.h"
+
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <span>
+#include <utility>
+
+#include "sentry/vfs/dentry.h"
+#include "sentry/vfs/mount.h"
+
+namespace cloister::goferfs {
+namespace {
+
+using vfs::UserBuffer;
+
+Errno HostErrno() { return FromHostErrno(errno); }
+
+// pwritev2(2) of all bytes, or as much as the host takes.
+ErrnoOr<size_t> PutAt(int fd, std::span<const std::byte> bytes, int64_t offset, int flags) {
+  const iovec piece = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+  ssize_t put;
+  do {
+    put =
+        flags == 0 ? pwrite(fd, bytes.data(), bytes.size(), offset) : pwritev2(fd, &piece, 1, offset, flags);
+  } while (put < 0 && errno == EINTR);
+  if (put < 0) return HostErrno();
+  return static_cast<size_t>(put);
+}
+
+}  // namespace
+
+ErrnoOr<Ref<vfs::FileDescription>> GoferFile::Open(const vfs::OpenRequest& request) {
+  const bool write = (request.flags & O_ACCMODE) != O_RDONLY || (request.flags & O_TRUNC) != 0;
+  Ref<HostFd> host = TRY(remote().Open(write));
+  if ((request.flags & O_TRUNC) != 0) {
+    if (ftruncate(host->get(), 0) < 0) return HostErrno();
+    remote().MarkStale();
+  }
+  return MakeRef<GoferOpenFile>(request, Ref<GoferFile>(this), std::move(host));
+}
+
+GoferOpenFile::GoferOpenFile(const vfs::OpenRequest& request, Ref<GoferFile> file, Ref<HostFd> host)
+    : SeekableFile(request.flags, request.path, request.cred),
+      file_(std::move(file)),
+      host_(std::move(host)) {}
+
+ErrnoOr<size_t> GoferOpenFile::ReadAt(UserBuffer& dst, int64_t offset) {
+  int64_t at = offset;
+  const ErrnoOr<size_t> done = dst.FillFrom([&](std::span<std::byte> space) -> ErrnoOr<size_t> {
+    ssize_t got;
+    do {
+      got = pread(host_->get(), space.data(), space.size(), at);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) return HostErrno();
+    at += got;
+    return static_cast<size_t>(got);
+  });
+  file_->remote().MarkStale();  // the access time
+  return done;
+}
+
+int GoferOpenFile::SyncFlags() const {
+  if ((flags() & O_SYNC) == O_SYNC) return RWF_SYNC;
+  return (flags() & O_DSYNC) != 0 ? RWF_DSYNC : 0;
+}
+
+ErrnoOr<size_t> GoferOpenFile::WriteAt(UserBuffer& src, int64_t offset) {
+  int64_t at = offset;
+  const int sync = SyncFlags();
+  const ErrnoOr<size_t> done = src.DrainTo([&](std::span<const std::byte> bytes) -> ErrnoOr<size_t> {
+    const size_t put = TRY(PutAt(host_->get(), bytes, at, sync));
+    at += static_cast<int64_t>(put);
+    return put;
+  });
+  file_->remote().MarkStale();
+  return done;
+}
+
+ErrnoOr<size_t> GoferOpenFile::Append(UserBuffer& src, int64_t* end) {
+  // The host appends atomically, against others on the host too; the lock is for *end.
+  absl::MutexLock lock(&file_->append_mu());
+  const int how = RWF_APPEND | SyncFlags();
+  const ErrnoOr<size_t> done =
+      src.DrainTo([&](std::span<const std::byte> bytes) { return PutAt(host_->get(), bytes, 0, how); });
+  file_->remote().MarkStale();
+  if (done.ok()) *end = static_cast<int64_t>(TRY(Size()));
+  return done;
+}
+
+ErrnoOr<uint64_t> GoferOpenFile::Size() {
+  struct stat host;
+  if (fstat(host_->get(), &host) < 0) return HostErrno();
+  return static_cast<uint64_t>(host.st_size);
+}
+
+ErrnoOr<int64_t> GoferOpenFile::SeekHole(int64_t offset, bool data) {
+  // The host descriptor's position is shared with others and means nothing.
+  const off_t at = lseek(host_->get(), offset, data ? SEEK_DATA : SEEK_HOLE);
+  if (at < 0) return HostErrno();
+  return at;
+}
+
+ErrnoOrVoid GoferOpenFile::Sync(bool data_only) {
+  if ((data_only ? fdatasync(host_->get()) : fsync(host_->get())) < 0) return HostErrno();
+  return {};
+}
+
+ErrnoOrVoid GoferOpenFile::Allocate(int mode, uint64_t offset, uint64_t length) {
+  const int done = fallocate(host_->get(), mode, static_cast<off_t>(offset), static_cast<off_t>(length));
+  file_->remote().MarkStale();
+  if (done < 0) return HostErrno();
+  return {};
+}
+
+ErrnoOr<mm::Mappable::Backing> GoferOpenFile::BackingFor(uint64_t offset, uint64_t, bool shared,
+                                                         bool writable) {
+  if (shared && writable) {
+    if (!host_->writable()) return Errno::kAcces;
+    file_->remote().MarkMapped();
+  }
+  return Backing{host_->get(), offset};
+}
+
+mm::Mappable::Identity GoferOpenFile::identity() const {
+  const Remote& remote = file_->remote();
+  return {file_->fs().device(), remote.number()};
+}
+
+std::string GoferOpenFile::MappedName() const { return path() ? vfs::PathInMount(path()) : ""; }
+
+}  // namespace cloister::goferfs
