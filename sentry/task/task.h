@@ -207,6 +207,7 @@ class Task final : public RefCounted, public platform::TrapHandler, private wait
   void FinishPlan(RunPlan run);
   void ParkOn(const Block& block);
   void StepParked();
+  void EndWait();  // lets go of what the wait was on
   void EndCall(Answer answer);
   void ReturnToGuest();
   void ResumeGuest();

@@ -186,6 +186,12 @@ bool SameQueues(const Block& a, const Block& b) {
 
 }  // namespace
 
+void Task::EndWait() {
+  Disarm();
+  block_ = Block();
+  parked_syscall_.store(-1, std::memory_order_relaxed);
+}
+
 // Armed. Runs the call until it ends, or parks for good.
 void Task::StepParked() {
   const CurrentTask current(*this);
@@ -199,9 +205,8 @@ void Task::StepParked() {
         still = !dead && ShouldStandStillLocked();
       }
       if (dead) {
-        Disarm();
+        EndWait();
         call_.reset();
-        parked_syscall_.store(-1, std::memory_order_relaxed);
         ReleaseMemoryOp();
         Die();
         return;
@@ -214,20 +219,17 @@ void Task::StepParked() {
     Outcome outcome = call_->Step(*this);
     Block* block = std::get_if<Block>(&outcome);
     if (block == nullptr) {
-      Disarm();
-      parked_syscall_.store(-1, std::memory_order_relaxed);
+      EndWait();
       Finish(std::move(outcome));
       return;
     }
     if (expired()) {
-      Disarm();
-      parked_syscall_.store(-1, std::memory_order_relaxed);
+      EndWait();
       EndCall(block->at_deadline);
       return;
     }
     if (!block->killable_only && SignalToDeliver()) {
-      Disarm();
-      parked_syscall_.store(-1, std::memory_order_relaxed);
+      EndWait();
       EndCall(block->at_signal);
       return;
     }

@@ -65,6 +65,8 @@ class TerminalTest(OciTest):
         screen = Screen(self.runsc.argv("run", "--bundle", bundle, self.runsc.new_id()), rows, columns)
         self.addCleanup(lambda: screen.process.poll() is None and screen.process.kill())
         screen.expect(self.PROMPT)
+        screen.type("bind 'set enable-bracketed-paste off'\n")
+        screen.expect(self.PROMPT)
         return screen
 
     def finish(self, screen, status=0):
