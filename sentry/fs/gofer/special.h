@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "sentry/fs/gofer/directory.h"
 #include "sentry/fs/gofer/gofer_node.h"
 #include "sentry/vfs/special_files.h"
 
