@@ -69,6 +69,14 @@ Area AreaFor(const MemoryManager::MapRequest& request) {
   return area;
 }
 
+// Each shared mapping of /dev/zero is memory of its own. Linux: shmem_zero_setup.
+void BecomeAnonymous(Area& area) {
+  area.file = {};
+  area.flags |= MAP_ANONYMOUS;
+  area.offset = 0;
+  area.shared_id = NewSharedId();
+}
+
 // The host call for a new area. The stack is one large mapping, which the host must not grow.
 HostOp MmapOp(const Area& area, const Mappable::Backing& backing, int request_flags) {
   int flags = MAP_FIXED | (request_flags & kHostFlags) | (area.shared() ? MAP_SHARED : MAP_PRIVATE);
@@ -150,6 +158,7 @@ ErrnoOr<Plan> MemoryManager::Map(const MapRequest& request, const Limits& limits
     backing = TRY(request.file.mappable->BackingFor(area.offset, length, area.shared(),
                                                     area.shared() && area.may_write));
     plan.keep.push_back(request.file);
+    if (backing.host_fd < 0 && area.shared()) BecomeAnonymous(area);
   }
 
   absl::MutexLock lock(&mu_);

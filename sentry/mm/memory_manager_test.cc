@@ -48,6 +48,35 @@ TEST_F(MemoryManagerTest, BadMapArgumentsGetLinuxErrors) {
   EXPECT_TRUE(memory_->Areas().empty());
 }
 
+// As /dev/zero: no host file behind it.
+class NoHostFile final : public RefCounted, public Mappable {
+ public:
+  ErrnoOr<Backing> BackingFor(uint64_t, uint64_t, bool, bool) override { return Backing{}; }
+  Identity identity() const override { return {1, 2}; }
+  std::string MappedName() const override { return "/dev/zero"; }
+};
+
+TEST_F(MemoryManagerTest, SharedMappingsWithoutAHostFileAreDistinct) {
+  const auto file = MakeRef<NoHostFile>();
+  const auto map = [&](int type) {
+    MemoryManager::MapRequest request;
+    request.length = kPageSize;
+    request.prot = PROT_READ | PROT_WRITE;
+    request.flags = type;
+    request.file = {file, file.get()};
+    return memory_->Map(request, limits_);
+  };
+  const ErrnoOr<Plan> first = map(MAP_SHARED), second = map(MAP_SHARED), own = map(MAP_PRIVATE);
+  ASSERT_TRUE(first.ok() && second.ok() && own.ok());
+  EXPECT_EQ(first->ops[0].fd, -1);
+  EXPECT_NE(first->ops[0].args[3] & MAP_ANONYMOUS, 0u);
+  const auto one = memory_->FutexKey(first->result), two = memory_->FutexKey(second->result);
+  EXPECT_TRUE(one.shared && two.shared);
+  EXPECT_NE(one.inode, two.inode);
+  EXPECT_FALSE(memory_->AreaAt(first->result)->file);
+  EXPECT_TRUE(memory_->AreaAt(own->result)->file);
+}
+
 TEST_F(MemoryManagerTest, NeighboursMergeAndSplit) {
   ASSERT_TRUE(Map(kPlace, 2 * kPageSize, kPrivate | MAP_FIXED).ok());
   ASSERT_TRUE(Map(kPlace + 2 * kPageSize, kPageSize, kPrivate | MAP_FIXED).ok());
