@@ -6,6 +6,8 @@
 #include "absl/status/statusor.h"
 #include "base/host/unique_fd.h"
 #include "sentry/control/control.pb.h"
+#include "sentry/fs/kernfs/mountable.h"
+#include "sentry/fs/tty/devpts.h"
 #include "sentry/task/kernel.h"
 
 namespace cloister::boot {
@@ -18,6 +20,20 @@ struct GuestTerminal {
 };
 absl::StatusOr<GuestTerminal> MakeTerminal(task::Kernel& kernel, const control::Process& process,
                                            auth::CredRef cred, UniqueFd host_tty);
+
+// A process that was made with a terminal gets to be in its foreground. For Kernel::CreateProcess'
+// result, before Release; nothing where it has none.
+void GiveTerminal(task::ThreadGroup& leader);
+
+// The sandbox' terminals, made on first use; /dev/tty, /dev/console, /dev/ptmx and the terminals'
+// own numbers are served from then on.
+tty::DevPts& DevPtsOf(task::Kernel& kernel);
+// A mount of type devpts: always the same instance. Its options count if it is the first to ask.
+absl::StatusOr<kernfs::Mountable> MountDevPts(task::Kernel& kernel, const control::Mount& mount);
+
+// Waits until the host has taken what was written to its terminals, as long as it takes any: the
+// last thing before the sandbox ends.
+void DrainTerminals(task::Kernel& kernel);
 
 }  // namespace cloister::boot
 

@@ -160,7 +160,7 @@ absl::StatusOr<Ref<HostTerminal>> DevPts::AddHostTerminal(UniqueFd fd, uid_t uid
   absl::MutexLock lock(&mu_);
   const ErrnoOr<unsigned> index = FreeIndexLocked();
   if (!index.ok()) return absl::ResourceExhaustedError("too many terminals");
-  auto made = HostTerminal::Make(kernel_, *index, std::move(fd));
+  auto made = HostTerminal::Make(kernel_, *index, std::move(fd), Ref<DevPts>(this));
   if (!made.ok()) return made.status();
   // runc: the terminal is the user's, and of the group that the mount says.
   entries_[*index] = {*made, MakeNode(*made, uid, 0), true};
@@ -210,6 +210,15 @@ Ref<Terminal> DevPts::Console() const {
     if (entry.is_host) return entry.terminal;
   }
   return nullptr;
+}
+
+std::vector<Ref<HostTerminal>> DevPts::HostTerminals() const {
+  absl::MutexLock lock(&mu_);
+  std::vector<Ref<HostTerminal>> terminals;
+  for (const auto& [index, entry] : entries_) {
+    if (entry.is_host) terminals.emplace_back(static_cast<HostTerminal*>(entry.terminal.get()));
+  }
+  return terminals;
 }
 
 void DevPts::Remove(const Terminal& terminal) {

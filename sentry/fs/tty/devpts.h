@@ -54,6 +54,7 @@ class DevPts final : public kernfs::Tree {
   std::vector<unsigned> Numbers(unsigned from) const ABSL_LOCKS_EXCLUDED(mu_);
   // What /dev/console is: the first terminal of the host, or null.
   Ref<Terminal> Console() const ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<Ref<HostTerminal>> HostTerminals() const ABSL_LOCKS_EXCLUDED(mu_);
   // The terminal is no longer listed.
   void Remove(const Terminal& terminal) ABSL_LOCKS_EXCLUDED(mu_);
 

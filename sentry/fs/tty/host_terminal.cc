@@ -2,6 +2,7 @@
 
 #include <asm/termbits.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -9,9 +10,13 @@
 #include <cerrno>
 
 #include "base/error/status.h"
+#include "sentry/fs/tty/devpts.h"
 
 namespace cloister::tty {
 namespace {
+
+// For so long the sandbox' end waits for a host that takes nothing.
+constexpr int kPatienceMs = 1000;
 
 // cfmakeraw(3).
 absl::Status MakeRaw(int fd) {
@@ -30,32 +35,95 @@ absl::Status MakeRaw(int fd) {
 
 }  // namespace
 
-absl::StatusOr<Ref<HostTerminal>> HostTerminal::Make(task::Kernel& kernel, unsigned index, UniqueFd fd) {
+absl::StatusOr<Ref<HostTerminal>> HostTerminal::Make(task::Kernel& kernel, unsigned index, UniqueFd fd,
+                                                     Ref<DevPts> devpts) {
   RETURN_IF_ERROR(MakeRaw(fd.get()));
   const int flags = fcntl(fd.get(), F_GETFL);
   if (flags < 0 || fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) return HostErrorNow("O_NONBLOCK");
-  auto terminal = MakeRef<HostTerminal>(kernel, index, std::move(fd));
+  const int number = fd.get();
+  auto terminal = MakeRef<HostTerminal>(kernel, index, std::move(fd), std::move(devpts));
   terminal->WindowMayHaveChanged();
-  RETURN_IF_ERROR(wait::Poller::Get().Watch(terminal->fd_.get(), *terminal));
+  RETURN_IF_ERROR(wait::Poller::Get().Watch(number, *terminal));
   return terminal;
 }
 
-HostTerminal::HostTerminal(task::Kernel& kernel, unsigned index, UniqueFd fd)
-    : Terminal(kernel, index), fd_(std::move(fd)) {}
+HostTerminal::HostTerminal(task::Kernel& kernel, unsigned index, UniqueFd fd, Ref<DevPts> devpts)
+    : Terminal(kernel, index), devpts_(std::move(devpts)), fd_(std::move(fd)) {}
 
-HostTerminal::~HostTerminal() { wait::Poller::Get().Unwatch(fd_.get()); }
+HostTerminal::~HostTerminal() {
+  absl::MutexLock lock(&mu_);
+  if (fd_.ok()) wait::Poller::Get().Unwatch(fd_.get());
+}
 
 void HostTerminal::WindowMayHaveChanged() {
   struct winsize size = {};
-  if (ioctl(fd_.get(), TIOCGWINSZ, &size) == 0) SetWindowSize(size);
+  {
+    absl::MutexLock lock(&mu_);
+    if (!fd_.ok() || ioctl(fd_.get(), TIOCGWINSZ, &size) != 0) return;
+  }
+  SetWindowSize(size);
 }
 
-// The master was closed. Hanging up takes the kernel's lock, so it is done later.
+void HostTerminal::Drain() {
+  for (;;) {
+    pollfd entry = {-1, POLLOUT, 0};
+    {
+      absl::MutexLock lock(&mu_);
+      if (!gone_) PushLocked(output_.size());
+      if (gone_ || output_.empty()) return;
+      entry.fd = fd_.get();
+    }
+    // Whoever closes the descriptor meanwhile is at its end, and so is this.
+    if (poll(&entry, 1, kPatienceMs) <= 0) return;
+  }
+}
+
+void HostTerminal::OnOpen() {
+  absl::MutexLock lock(&mu_);
+  ++opens_;
+  was_opened_ = true;
+}
+
+void HostTerminal::OnClose() {
+  absl::MutexLock lock(&mu_);
+  --opens_;
+  EndIfUnusedLocked();
+}
+
+// Under Kernel::tree_mu(): a part of this terminal's end takes it too, so it is done later.
+pid_t HostTerminal::Disassociate() {
+  const pid_t foreground = Terminal::Disassociate();
+  wait::Poller::Get().Post([self = Ref<HostTerminal>(this)] { self->EndIfUnused(); });
+  return foreground;
+}
+
+bool HostTerminal::IsUnusedLocked() const { return was_opened_ && opens_ == 0 && session() == 0; }
+
+void HostTerminal::EndIfUnused() {
+  absl::MutexLock lock(&mu_);
+  EndIfUnusedLocked();
+}
+
+void HostTerminal::EndIfUnusedLocked() {
+  if (gone_ || !IsUnusedLocked()) return;
+  PushLocked(output_.size());
+  if (output_.empty()) GoneLocked();
+}
+
+// Hanging up takes the kernel's lock, so it is done later.
 void HostTerminal::GoneLocked() {
   if (gone_) return;
   gone_ = true;
   pending_ = false;
-  wait::Poller::Get().Post([self = Ref<HostTerminal>(this)] { self->HangUp(); });
+  wait::Poller::Get().Post([self = Ref<HostTerminal>(this)] { self->End(); });
+}
+
+void HostTerminal::End() {
+  devpts_->Remove(*this);
+  HangUp();
+  absl::MutexLock lock(&mu_);
+  wait::Poller::Get().Unwatch(fd_.get());
+  fd_.reset();
 }
 
 void HostTerminal::PullLocked(After* after) {
@@ -78,12 +146,10 @@ void HostTerminal::PullLocked(After* after) {
 
 void HostTerminal::RoomLocked(After* after) { PullLocked(after); }
 
-void HostTerminal::OutputChangedLocked(bool, After* after) {
-  const bool full = output_.size() >= kOutputLimit;
+void HostTerminal::PushLocked(size_t most) {
   size_t sent = 0;
-  const size_t sendable = gone_ ? 0 : SendableLocked();
-  while (sent < sendable) {
-    const ssize_t put = write(fd_.get(), output_.data() + sent, sendable - sent);
+  while (sent < most) {
+    const ssize_t put = write(fd_.get(), output_.data() + sent, most - sent);
     if (put < 0 && errno == EINTR) continue;
     if (put < 0 && errno == EAGAIN) break;
     if (put <= 0) {
@@ -93,6 +159,11 @@ void HostTerminal::OutputChangedLocked(bool, After* after) {
     sent += static_cast<size_t>(put);
   }
   output_.erase(0, sent);
+}
+
+void HostTerminal::OutputChangedLocked(bool, After* after) {
+  const bool full = output_.size() >= kOutputLimit;
+  if (!gone_) PushLocked(SendableLocked());
   if (full && output_.size() < kOutputLimit) after->programs |= Poll::kOut;
 }
 
@@ -105,6 +176,7 @@ void HostTerminal::OnHostEvents(Poll events) {
     PullLocked(&after);
     if (events.Any(Poll::kOut)) OutputChangedLocked(false, &after);
     if (events.Any(Poll::kHup | Poll::kErr) && !pending_) GoneLocked();
+    EndIfUnusedLocked();
   }
   Finish(after);
 }

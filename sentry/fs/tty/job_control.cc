@@ -66,11 +66,11 @@ ErrnoOr<int64_t> SetForeground(Terminal& terminal, Task& task, const vfs::IoctlR
   const ErrnoOrVoid allowed = CheckForeground(terminal, SIGTTOU);
   if (!allowed.ok()) return allowed.error() == Errno::kIo ? Errno::kNotTy : allowed.error();
   const pid_t wanted = TRY(usermem::CopyIn(request.space, UserPtr<const pid_t>(request.arg)));
+  if (wanted < 0) return Errno::kInval;
   task::Kernel& kernel = task.kernel();
   absl::MutexLock lock(&kernel.tree_mu());
   const Session& session = SessionOf(task.group());
   if (session.terminal.get() != &terminal || terminal.session() != session.id()) return Errno::kNotTy;
-  if (wanted < 0) return Errno::kInval;
   for (const Ref<ThreadGroup>& group : kernel.GroupsLocked()) {
     if (!group->process_group || group->process_group->id() != wanted) continue;
     if (&SessionOf(*group) != &session) return Errno::kPerm;

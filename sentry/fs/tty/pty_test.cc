@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "sentry/fs/tty/devpts.h"
 #include "sentry/fs/tty/terminal_file.h"
 #include "sentry/task/kernel.h"
@@ -52,6 +53,21 @@ class PtyTest : public testing::Test {
   PtyTest() {
     master_ = *devpts_->OpenMaster({O_RDWR, {}, auth::Credentials::Root()});
     slave_ = OpenSlave(0);
+  }
+
+  ~PtyTest() override {
+    master_ = nullptr;
+    slave_ = nullptr;
+    FlushPoller();
+  }
+
+  // What the poller was asked to do has been done, and what that asked for.
+  static void FlushPoller() {
+    for (int i = 0; i < 3; ++i) {
+      absl::Notification done;
+      wait::Poller::Get().Post([&done] { done.Notify(); });
+      done.WaitForNotification();
+    }
   }
 
   Ref<FileDescription> OpenSlave(unsigned index) {
@@ -192,25 +208,122 @@ TEST_F(PtyTest, TwoThreads) {
   typist.join();
 }
 
-TEST_F(PtyTest, HostTerminalSpeaksThroughARawPty) {
-  const UniqueFd host(posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK));
-  ASSERT_EQ(grantpt(host.get()), 0);
-  ASSERT_EQ(unlockpt(host.get()), 0);
-  const UniqueFd other(open(ptsname(host.get()), O_RDWR | O_NOCTTY));
-  auto added = devpts_->AddHostTerminal(UniqueFd(dup(other.get())), 1000);
-  ASSERT_TRUE(added.ok());
-  const auto file = *devpts_->OpenTerminal(**added, {O_RDWR | O_NOCTTY, {}, auth::Credentials::Root()});
-  EXPECT_EQ(file->Name(), "/dev/pts/1");
-  ASSERT_EQ(*Write(*file, "prompt\n"), 7u);
-  pollfd ready = {host.get(), POLLIN, 0};
-  ASSERT_EQ(poll(&ready, 1, 5000), 1);
-  char text[64] = {};
-  ASSERT_GT(read(host.get(), text, sizeof text), 0);
-  EXPECT_STREQ(text, "prompt\r\n");
-  ASSERT_EQ(write(host.get(), "ls\r", 3), 3);
+// A host's pty whose slave is a guest's terminal.
+class HostTerminalTest : public PtyTest {
+ protected:
+  HostTerminalTest() {
+    host_.reset(posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK));
+    EXPECT_EQ(grantpt(host_.get()), 0);
+    EXPECT_EQ(unlockpt(host_.get()), 0);
+    UniqueFd slave(open(ptsname(host_.get()), O_RDWR | O_NOCTTY));
+    auto added = devpts_->AddHostTerminal(std::move(slave), 1000);
+    EXPECT_TRUE(added.ok());
+    terminal_ = *added;
+    file_ = OpenFile();
+  }
+  ~HostTerminalTest() override {
+    file_ = nullptr;
+    FlushPoller();
+    terminal_ = nullptr;
+  }
+
+  Ref<FileDescription> OpenFile() {
+    return *devpts_->OpenTerminal(*terminal_, {O_RDWR | O_NOCTTY, {}, auth::Credentials::Root()});
+  }
+  // What comes out at the host's side: all until nothing more comes; "EIO" at the end.
+  std::string HostRead(int patience_ms = 5000) {
+    std::string all;
+    pollfd ready = {host_.get(), POLLIN, 0};
+    while (poll(&ready, 1, patience_ms) == 1) {
+      char text[4096];
+      const ssize_t got = read(host_.get(), text, sizeof text);
+      if (got < 0) return all + (errno == EIO ? "EIO" : strerror(errno));
+      all.append(text, static_cast<size_t>(got));
+      patience_ms = 100;
+    }
+    return all;
+  }
+  void AwaitReady(Poll events) {
+    const int64_t deadline = wait::MonotonicNow() + 5'000'000'000;
+    while (!file_->Ready().Any(events) && wait::MonotonicNow() < deadline) std::this_thread::yield();
+  }
+
+  UniqueFd host_;
+  Ref<HostTerminal> terminal_;
+  Ref<FileDescription> file_;
+};
+
+TEST_F(HostTerminalTest, SpeaksThroughARawPty) {
+  EXPECT_EQ(file_->Name(), "/dev/pts/1");
+  ASSERT_EQ(*Write(*file_, "prompt\n"), 7u);
+  EXPECT_EQ(HostRead(), "prompt\r\n");
+  ASSERT_EQ(write(host_.get(), "ls\r", 3), 3);
+  AwaitReady(Poll::kIn);
+  EXPECT_EQ(*Read(*file_), "ls\n");
+  EXPECT_EQ(HostRead(), "ls\r\n");  // the echo, ours alone
+}
+
+TEST_F(HostTerminalTest, TakesTheHostsWindow) {
+  const winsize size = {.ws_row = 12, .ws_col = 34, .ws_xpixel = 0, .ws_ypixel = 0};
+  ASSERT_EQ(ioctl(host_.get(), TIOCSWINSZ, &size), 0);
+  terminal_->WindowMayHaveChanged();
+  EXPECT_EQ(terminal_->WindowSize().ws_row, 12);
+  EXPECT_EQ(terminal_->WindowSize().ws_col, 34);
+}
+
+TEST_F(HostTerminalTest, TheMastersEndHangsUp) {
+  host_.reset();
+  AwaitReady(Poll::kHup);
+  FlushPoller();
+  EXPECT_EQ(*Read(*file_), "");
+  EXPECT_EQ(Write(*file_, "x").error(), Errno::kIo);
+  EXPECT_EQ(devpts_->Numbers(0), std::vector<unsigned>{0});
+  terminal_->WindowMayHaveChanged();  // nothing there to ask
+}
+
+TEST_F(HostTerminalTest, TheLastCloseIsTheEndForTheHost) {
+  const Ref<FileDescription> second = OpenFile();
+  file_ = nullptr;
+  ASSERT_EQ(*Write(*second, "still\n"), 6u);
+  EXPECT_EQ(HostRead(), "still\r\n");
+  file_ = OpenFile();
+}
+
+TEST_F(HostTerminalTest, TheEndComesBehindTheLastByte) {
+  ASSERT_EQ(write(host_.get(), "\x13", 1), 1);  // ^S: all is held back
   const int64_t deadline = wait::MonotonicNow() + 5'000'000'000;
-  while (!file->Ready().Any(Poll::kIn) && wait::MonotonicNow() < deadline) std::this_thread::yield();
-  EXPECT_EQ(*Read(*file), "ls\n");
+  while (file_->Ready().Any(Poll::kOut) && wait::MonotonicNow() < deadline) std::this_thread::yield();
+  EXPECT_EQ(Write(*file_, "x").error(), Errno::kAgain);
+  ASSERT_EQ(write(host_.get(), "\x11", 1), 1);
+  AwaitReady(Poll::kOut);
+  const std::string lot(60'000, 'y');
+  size_t written = 0;
+  for (;;) {
+    const auto some = Write(*file_, lot);
+    if (!some.ok()) break;
+    written += *some;
+  }
+  EXPECT_GT(written, 8192u);  // the host's pty is full, and ours
+  file_ = nullptr;
+  EXPECT_EQ(HostRead(), std::string(written, 'y') + "EIO");
+  FlushPoller();
+  EXPECT_EQ(devpts_->Numbers(0), std::vector<unsigned>{0});
+}
+
+TEST_F(HostTerminalTest, DrainsForAReaderThatIsSlow) {
+  const std::string lot(60'000, 'z');
+  size_t written = 0;
+  for (;;) {
+    const auto some = Write(*file_, lot);
+    if (!some.ok()) break;
+    written += *some;
+  }
+  std::string got;
+  std::thread reader([&] { got = HostRead(); });
+  terminal_->Drain();
+  EXPECT_EQ(terminal_->OutputBytes(), 0u);
+  reader.join();
+  EXPECT_EQ(got.size(), written);
 }
 
 }  // namespace

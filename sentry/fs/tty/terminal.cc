@@ -29,7 +29,6 @@ siginfo_t KernelSignal(int signo) {
 
 void SignalGroupLocked(task::Kernel& kernel, pid_t id, int signo)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel.tree_mu()) {
-  if (id <= 0) return;
   for (const Ref<task::ThreadGroup>& group : kernel.GroupsLocked()) {
     if (group->process_group && group->process_group->id() == id) {
       task::Task::SendToGroupLocked(*group, KernelSignal(signo));
@@ -40,6 +39,7 @@ void SignalGroupLocked(task::Kernel& kernel, pid_t id, int signo)
 }  // namespace
 
 void SignalGroup(task::Kernel& kernel, pid_t group, int signo) {
+  if (group <= 0) return;
   absl::MutexLock lock(&kernel.tree_mu());
   SignalGroupLocked(kernel, group, signo);
 }
