@@ -97,6 +97,8 @@ Task::Delivery Task::TakeSignalAction(const siginfo_t& info) {
   const Action action = group_->actions->TakeForDelivery(info.si_signo);
   if (action.is_ignore()) return Delivery::kNone;
   if (!action.is_default()) return DeliverToHandler(info, action) ? Delivery::kGivenAway : Delivery::kNone;
+  // Linux: SIGNAL_UNKILLABLE. It was blocked when it came, or its handler has gone since.
+  if (group_->is_container_init && !signal::kUnblockable.Has(info.si_signo)) return Delivery::kNone;
   switch (signal::DefaultOf(info.si_signo)) {
     case Default::kIgnore:
     case Default::kContinue:

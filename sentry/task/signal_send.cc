@@ -99,7 +99,7 @@ bool Task::SendToThreadLocked(const siginfo_t& info) {
   if (signo == SIGCONT || signo == SIGKILL) ContinueGroupLocked(group, signo == SIGCONT);
   const bool blocked = mask_.Has(signo) || (saved_mask_.has_value() && saved_mask_->Has(signo));
   if (!blocked && group.actions->Ignores(signo)) return false;
-  if (InitIsImmune(group, info) && !FromKernel(info)) return false;
+  if (!blocked && InitIsImmune(group, info) && !FromKernel(info)) return false;
   if (!pending_.Add(info, group.Limit(RLIMIT_SIGPENDING).rlim_cur)) return false;
   WakeForSignalLocked(group, this, info);
   return true;
@@ -112,9 +112,12 @@ bool Task::SendToGroupLocked(ThreadGroup& group, const siginfo_t& info) {
     for (Task* task : group.tasks) task->DiscardPendingLocked(set);
   });
   if (signo == SIGCONT || signo == SIGKILL) ContinueGroupLocked(group, signo == SIGCONT);
+  // What is blocked is kept, whatever its action: sigwait(3) and signalfd(2) take it.
   const Task& leader = *group.tasks.front();
-  if (!leader.mask_.Has(signo) && group.actions->Ignores(signo)) return false;
-  if (InitIsImmune(group, info) && !FromKernel(info)) return false;
+  const bool blocked =
+      leader.mask_.Has(signo) || (leader.saved_mask_.has_value() && leader.saved_mask_->Has(signo));
+  if (!blocked && group.actions->Ignores(signo)) return false;
+  if (!blocked && InitIsImmune(group, info) && !FromKernel(info)) return false;
   if (!group.pending.Add(info, group.Limit(RLIMIT_SIGPENDING).rlim_cur)) return false;
   WakeForSignalLocked(group, nullptr, info);
   return true;
@@ -132,7 +135,8 @@ void Task::WakeForSignalLocked(ThreadGroup& group, Task* only, const siginfo_t& 
     if (target == nullptr && !task->killed_ && (signo == SIGKILL || !task->mask_.Has(signo))) target = task;
   }
   if (target == nullptr) return;
-  const bool fatal = signo == SIGKILL || IsFatal(group.actions->Get(signo), signo);
+  const bool immune = InitIsImmune(group, info) && !FromKernel(info);
+  const bool fatal = signo == SIGKILL || (IsFatal(group.actions->Get(signo), signo) && !immune);
   if (fatal) {
     BeginGroupExitLocked(group, signo, nullptr);
     return;
