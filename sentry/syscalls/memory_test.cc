@@ -12,10 +12,7 @@
 namespace cloister::syscalls {
 namespace {
 
-class MemorySyscallTest : public SandboxTest {
- protected:
-  std::optional<int64_t> Fork() { return Call(SYS_clone, {SIGCHLD, 0, 0, 0, 0}); }
-};
+using MemorySyscallTest = SandboxTest;
 
 constexpr uint64_t kPage = inproc::kPageSize;
 constexpr uint64_t kPrivate = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -60,10 +57,9 @@ TEST_F(MemorySyscallTest, FilesAreMapped) {
 
 TEST_F(MemorySyscallTest, ForkHasItsOwnMemoryAndIsWaitedFor) {
   PutText(scratch_, "parent");
-  const auto pid = Fork();
-  ASSERT_GT(*pid, 1);
-  const Ref<inproc::Thread> child = Newest();
+  const Ref<inproc::Thread> child = Fork();
   ASSERT_NE(child, thread_);
+  const std::optional<int64_t> pid = Result(*thread_);
   PutText(scratch_, "change");
   std::string text(6, '\0');
   child->space().Read(scratch_, std::as_writable_bytes(std::span(text)));
@@ -79,10 +75,7 @@ TEST_F(MemorySyscallTest, ForkHasItsOwnMemoryAndIsWaitedFor) {
 }
 
 TEST_F(MemorySyscallTest, FutexWakesAThread) {
-  constexpr uint64_t kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
-  const auto tid = Call(SYS_clone, {kFlags, scratch_ + kPage, 0, 0, 0});
-  ASSERT_GT(*tid, 1);
-  const Ref<inproc::Thread> other = Newest();
+  const Ref<inproc::Thread> other = NewThread();
   EXPECT_EQ(other->Syscall(SYS_futex, {scratch_, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 1, 0}), -EAGAIN);
   EXPECT_EQ(other->Syscall(SYS_futex, {scratch_, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, 0}), std::nullopt);
   EXPECT_EQ(Call(SYS_futex, {scratch_, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 5}), 1);
@@ -97,8 +90,7 @@ TEST_F(MemorySyscallTest, PipeBlocksAndWakes) {
   const auto fd = Call(SYS_open, {scratch_, O_RDWR, 0});
   ASSERT_GE(*fd, 0);
   const auto fifo = static_cast<uint64_t>(*fd);
-  ASSERT_GT(*Fork(), 1);
-  const Ref<inproc::Thread> child = Newest();
+  const Ref<inproc::Thread> child = Fork();
   EXPECT_EQ(child->Syscall(SYS_read, {fifo, scratch_ + 64, 16}), std::nullopt);
   PutText(scratch_ + 128, "hello");
   EXPECT_EQ(Call(SYS_write, {fifo, scratch_ + 128, 5}), 5);

@@ -2,6 +2,8 @@
 #define CLOISTER_SENTRY_SYSCALLS_SANDBOX_FIXTURE_H_
 
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -17,6 +19,7 @@
 #include "sentry/fs/pipe/pipe_file.h"
 #include "sentry/fs/tmp/tmp_fs.h"
 #include "sentry/loader/test_elf.h"
+#include "sentry/net/socket/net_namespace.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/task/kernel.h"
 #include "sentry/vfs/operations.h"
@@ -35,6 +38,7 @@ class SandboxTest : public ::testing::Test {
     static const bool started = wait::Poller::Get().Start().ok();
     EXPECT_TRUE(started);
     pipe::ServeFifos();
+    if (!net::NetNamespace::OfSandbox()) net::NetNamespace::Install(MakeRef<net::NetNamespace>(nullptr));
     auto platform = std::make_unique<inproc::Inproc>();
     platform_ = platform.get();
     kernel_ = std::make_unique<task::Kernel>(std::move(platform), task::Machine(), &Dispatch);
@@ -97,6 +101,21 @@ class SandboxTest : public ::testing::Test {
   }
   // The newest thread.
   Ref<inproc::Thread> Newest() { return platform_->Threads().back(); }
+  // A child of the first thread with a copy of everything; a thread of the same process.
+  Ref<inproc::Thread> Fork() { return Clone(SIGCHLD, 0); }
+  Ref<inproc::Thread> NewThread() {
+    return Clone(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, scratch_ + kScratchSize);
+  }
+  Ref<inproc::Thread> Clone(uint64_t flags, uint64_t stack) {
+    EXPECT_GT(Call(SYS_clone, {flags, stack, 0, 0, 0}), 1);
+    return Newest();
+  }
+  // A syscall that must succeed, for the descriptor (or count) it gives.
+  uint64_t Must(uint64_t number, std::initializer_list<uint64_t> args = {}) {
+    const std::optional<int64_t> result = Call(number, args);
+    EXPECT_TRUE(result.has_value() && *result >= 0) << "syscall " << number << ": " << result.value_or(-1);
+    return static_cast<uint64_t>(result.value_or(~0));
+  }
 
   // Guest memory.
   template <typename T>

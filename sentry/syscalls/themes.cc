@@ -4,9 +4,11 @@ namespace cloister::syscalls {
 
 std::vector<std::span<const Entry>> Themes() {
   return {
-      IdentitySyscalls(),   ProcessSyscalls(), SignalSyscalls(),     TimeSyscalls(),      SystemSyscalls(),
-      FutexSyscalls(),      PrctlSyscalls(),   SchedulingSyscalls(), MemorySyscalls(),    FileIoSyscalls(),
-      DescriptorSyscalls(), OpenSyscalls(),    NameSyscalls(),       AttributeSyscalls(),
+      IdentitySyscalls(),   ProcessSyscalls(),   SignalSyscalls(),     TimeSyscalls(),      SystemSyscalls(),
+      FutexSyscalls(),      PrctlSyscalls(),     SchedulingSyscalls(), MemorySyscalls(),    FileIoSyscalls(),
+      DescriptorSyscalls(), OpenSyscalls(),      NameSyscalls(),       AttributeSyscalls(), PollSyscalls(),
+      EpollSyscalls(),      EventFileSyscalls(), SocketSyscalls(),     MessageSyscalls(),   CopySyscalls(),
+      MemoryFileSyscalls(),
   };
 }
 

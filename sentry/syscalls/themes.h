@@ -24,6 +24,13 @@ std::span<const Entry> DescriptorSyscalls();  // descriptors.cc: close, dup, fcn
 std::span<const Entry> OpenSyscalls();        // open.cc
 std::span<const Entry> NameSyscalls();        // names.cc: directories, links, renames, working directory
 std::span<const Entry> AttributeSyscalls();   // attributes.cc: stat, modes, owners, times, xattrs
+std::span<const Entry> PollSyscalls();        // poll.cc
+std::span<const Entry> EpollSyscalls();       // epoll.cc
+std::span<const Entry> EventFileSyscalls();   // event_files.cc: pipe, eventfd, timerfd, signalfd
+std::span<const Entry> SocketSyscalls();      // sockets.cc
+std::span<const Entry> MessageSyscalls();     // messages.cc: send, recv and their kin
+std::span<const Entry> CopySyscalls();        // copies.cc: sendfile, splice, copy_file_range
+std::span<const Entry> MemoryFileSyscalls();  // memory_files.cc: memfd_create
 
 // All of them (themes.cc).
 std::vector<std::span<const Entry>> Themes();
