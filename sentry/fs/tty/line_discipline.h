@@ -49,7 +49,8 @@ class LineDiscipline {
   void ProcessOutput(std::string_view bytes, std::string* out);
   // IXON or tcflow(3): output is to be held back.
   bool output_stopped() const { return stopped_; }
-  void set_output_stopped(bool stopped) { stopped_ = stopped; }
+  // tcflow(3): TCOOFF or TCOON. True: output goes on.
+  bool SetOutputStopped(bool stop);
 
  private:
   using Cell = uint16_t;                   // a byte and:
@@ -66,27 +67,36 @@ class LineDiscipline {
   bool SignalCharacter(uint8_t byte, std::string* echo, Effects* effects);
   bool EditCharacter(uint8_t byte, std::string* echo);
   bool LineEnd(uint8_t byte, std::string* echo);
+  // An ordinary byte: echoes and appends it.
   void Insert(uint8_t byte, std::string* echo);
+  void Append(uint8_t byte, std::string* echo);
 
+  enum class EraseKind { kOne, kWord, kLine };
   void Erase(uint8_t byte, std::string* echo);
-  void EraseOne(std::string* echo);
-  void EchoErased(uint8_t byte, std::string* echo);
-  void Reprint(std::string* echo);
+  void EchoErased(const std::vector<Cell>& erased, EraseKind kind, std::string* echo);
+  void EchoErasedTab(std::string* echo);
+  void FinishErasing(std::string* echo);
+  // A byte that was typed: a control character as ^X (ECHOCTL).
   void EchoByte(uint8_t byte, std::string* echo);
-  void EchoRaw(std::string_view bytes, std::string* echo);
-  // Column behind the line that is being edited.
-  unsigned EditColumn() const;
+  // A byte as it is, through output processing.
+  void EchoPlain(uint8_t byte, std::string* echo);
   bool IsContinuation(Cell cell) const;
   void PutOutput(uint8_t byte, std::string* out);
   void Rearrange();
+  // Whether output goes on that did not.
+  bool Start();
 
   struct termios2 termios_ = {};
   std::deque<Cell> input_;
   size_t edit_start_ = 0;      // input_ from here on is the line being edited (canonical)
   bool literal_next_ = false;  // VLNEXT was typed
+  bool erasing_ = false;       // ECHOPRT: the last echo was of erased bytes
   bool stopped_ = false;
-  unsigned column_ = 0;       // of the cursor
-  unsigned edit_column_ = 0;  // where the line being edited began
+  bool flow_stopped_ = false;  // by tcflow(3), which no key undoes
+  unsigned column_ = 0;        // of the cursor
+  unsigned edit_column_ = 0;   // where the line being edited began
+  // The same when the bytes that are being received came.
+  unsigned start_column_ = 0, start_edit_column_ = 0;
 };
 
 // The modes of a new terminal. Linux: tty_std_termios.

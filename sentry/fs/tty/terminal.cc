@@ -263,10 +263,10 @@ ErrnoOrVoid Terminal::Flow(uint64_t action) {
     absl::MutexLock lock(&mu_);
     switch (action) {
       case TCOOFF:
-        discipline_.set_output_stopped(true);
+        discipline_.SetOutputStopped(true);
         break;
       case TCOON:
-        discipline_.set_output_stopped(false);
+        if (!discipline_.SetOutputStopped(false)) break;
         after.programs |= Poll::kOut;
         OutputChangedLocked(false, &after);
         break;
