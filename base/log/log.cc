@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <ctime>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -55,6 +56,7 @@ void StartLog(int fd, LogLevel least, std::string_view process_name) {
     least_level = static_cast<int>(LogLevel::kError) + 1;
     return;
   }
+  tzset();  // reads its file now: a process that locks itself down could not later
   logger = new spdlog::logger(std::string(process_name), std::make_shared<FdSink>(fd));
   logger->set_level(ToSpdlog(least));
   logger->set_formatter(std::make_unique<spdlog::pattern_formatter>("%Y-%m-%dT%H:%M:%S.%fZ %n %L %v",

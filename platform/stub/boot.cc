@@ -1,6 +1,8 @@
 // The zygote's first steps, from execve(2) to its first trap. It runs no guest code before that.
 
 #include <asm/unistd.h>
+#include <elf.h>
+#include <linux/auxvec.h>
 #include <linux/seccomp.h>
 
 #include "platform/stub/internal.h"
@@ -15,6 +17,8 @@ namespace {
 constexpr int kProtReadWrite = 3;
 constexpr int kMapSharedFixed = 0x11;
 constexpr int kMapStacks = 0x4032;  // MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
+constexpr uint64_t kPage = 4096;
+constexpr uint64_t kMostVdsoData = 64 * kPage;
 constexpr int kSolSocket = 1, kScmRights = 1;
 constexpr uint64_t kActionFlags = 0x4 | 0x04000000 | 0x08000000 | 0x40000000;  // SA_SIGINFO, _RESTORER,
                                                                                // _ONSTACK, _NODEFER
@@ -38,6 +42,37 @@ void Map() {
   if (context != static_cast<long>(kContextBase)) Fail(10);
   const long stacks = stub_call(__NR_mmap, kStackBase, kStackRegionBytes, kProtReadWrite, kMapStacks, -1, 0);
   if (stacks != static_cast<long>(kStackBase)) Fail(11);
+}
+
+// The program's auxiliary vector stands behind its arguments and its environment.
+uint64_t Auxiliary(const uint64_t* stack, uint64_t type) {
+  const uint64_t* at = stack + 1 + stack[0] + 1;
+  while (*at++ != 0) continue;
+  for (; at[0] != AT_NULL; at += 2) {
+    if (at[0] == type) return at[1];
+  }
+  return 0;
+}
+
+bool IsMapped(uint64_t page) {
+  unsigned char resident;
+  return stub_call(__NR_mincore, page, kPage, reinterpret_cast<uint64_t>(&resident)) == 0;
+}
+
+// The data pages lie right before the image, nothing else beside them.
+void FindVdso(const uint64_t* stack, Boot* boot) {
+  boot->vdso_data = boot->vdso_begin = boot->vdso_end = Auxiliary(stack, AT_SYSINFO_EHDR);
+  if (boot->vdso_begin == 0) return;
+  const auto* elf = reinterpret_cast<const Elf64_Ehdr*>(boot->vdso_begin);
+  const auto* segments = reinterpret_cast<const Elf64_Phdr*>(boot->vdso_begin + elf->e_phoff);
+  for (int i = 0; i < elf->e_phnum; ++i) {
+    if (segments[i].p_type != PT_LOAD) continue;
+    const uint64_t end = segments[i].p_vaddr + segments[i].p_memsz;
+    boot->vdso_end = boot->vdso_begin + (end + kPage - 1) / kPage * kPage;
+  }
+  while (boot->vdso_begin - boot->vdso_data < kMostVdsoData && IsMapped(boot->vdso_data - kPage)) {
+    boot->vdso_data -= kPage;
+  }
 }
 
 void InstallHandlers() {
@@ -78,10 +113,10 @@ void SendListener(int fd) {
 
 }  // namespace
 
-extern "C" [[noreturn]] void stub_boot(uint64_t* stack) {
+extern "C" [[noreturn]] void stub_boot(const uint64_t* stack) {
   Map();
   auto* boot = reinterpret_cast<Boot*>(ContextAddress(1));
-  boot->initial_stack = reinterpret_cast<uint64_t>(stack);
+  FindVdso(stack, boot);
   InstallHandlers();
   const struct {
     uint64_t length;

@@ -98,7 +98,8 @@ inline constexpr uint64_t kAliveOffset = offsetof(Context, alive);
 struct Boot {
   uint32_t filter_length;   // instructions
   uint32_t fp_state_bytes;  // with the trailing magic
-  uint64_t initial_stack;   // any address in it
+  // Where execve(2) put the vDSO's image and the data pages before it; all 0 where the host has none.
+  uint64_t vdso_data, vdso_begin, vdso_end;
   sock_filter filter[512];
 };
 static_assert(sizeof(Boot) <= kContextBytes);

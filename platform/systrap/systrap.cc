@@ -38,7 +38,7 @@ class Systrap final : public platform::Platform {
     return Ref<platform::GuestThread>(TRY(spares_.Take(handler)));
   }
   uint64_t task_size() const override { return stub::kImageBase; }
-  uint64_t vdso_start() const override { return vdso_.begin; }
+  uint64_t vdso_start() const override { return vdso_; }
   size_t fp_state_size() const override { return fp_state_size_; }
 
  private:
@@ -50,7 +50,7 @@ class Systrap final : public platform::Platform {
   Core core_;
   Spares spares_;
   Dispatcher dispatcher_;
-  Mapping vdso_;
+  uint64_t vdso_ = 0;
   size_t fp_state_size_ = 0;
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> threads_;
@@ -72,11 +72,16 @@ absl::Status Systrap::Boot() {
   core_.listener->WakeOnSameCore().IgnoreError();
 
   RETURN_IF_ERROR(AwaitZygote(platform::Trap::Kind::kSyscall, nullptr));
-  const ZygoteMaps maps = TRY_STATUS(ReadZygoteMaps(launched.pid));
-  for (const Mapping& foreign : maps.foreign) {
-    TRY_STATUS(RunInZygote(platform::HostOp::Munmap(foreign.begin, foreign.end - foreign.begin)));
+  // Nothing stays of what execve(2) made but the image, the regions and the vDSO.
+  constexpr uint64_t kRegionsEnd = stub::kStackBase + stub::kStackRegionBytes;
+  const std::pair<uint64_t, uint64_t> foreign[] = {
+      {0, stub::kImageBase},
+      {kRegionsEnd, launched.vdso_end != 0 ? launched.vdso_data : stub::kReservedEnd},
+      {std::max(launched.vdso_end, kRegionsEnd), stub::kReservedEnd}};
+  for (const auto& [begin, end] : foreign) {
+    if (begin < end) TRY_STATUS(RunInZygote(platform::HostOp::Munmap(begin, end - begin)));
   }
-  vdso_ = maps.vdso;
+  vdso_ = launched.vdso_begin;
   const uint64_t window = stub::ContextAddress(1);
   const auto fp = TRY_STATUS(RunInZygote(platform::HostOp::StoreFpState(window)));
   fp_state_size_ = (static_cast<uint64_t>(fp) + kAreaAlignment - 1) / kAreaAlignment * kAreaAlignment;
@@ -102,9 +107,10 @@ absl::StatusOr<int64_t> Systrap::RunInZygote(const platform::HostOp& op) {
 }
 
 absl::Status Systrap::Start() {
-  // A signal for the sentry must not be handled by these.
+  // A signal for the sentry must not be handled by these; what they raise themselves must.
   sigset_t all, before;
   sigfillset(&all);
+  for (const int own : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT}) sigdelset(&all, own);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   for (int i = 0; i < workers_; ++i) threads_.emplace_back([this] { dispatcher_.Work(); });
   reaper_ = std::thread([this] { dispatcher_.Reap(stopping_); });

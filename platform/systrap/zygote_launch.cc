@@ -16,8 +16,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "base/error/status.h"
@@ -162,38 +160,16 @@ absl::StatusOr<LaunchedZygote> LaunchZygote(const Arena& arena, uint32_t space) 
   if (zygote.pid < 0) return HostErrorNow("vfork of the stub");
   theirs.reset();
   zygote.listener = TRY_STATUS(AwaitListener(ours.get(), zygote.pid));
+  const auto* boot = reinterpret_cast<const stub::Boot*>(arena.context(space, 1));
+  zygote.vdso_data = boot->vdso_data;
+  zygote.vdso_begin = boot->vdso_begin;
+  zygote.vdso_end = boot->vdso_end;
   memset(arena.context(space, 1), 0, sizeof(stub::Boot));
-  return zygote;
-}
-
-absl::StatusOr<ZygoteMaps> ReadZygoteMaps(pid_t pid) {
-  std::ifstream file(absl::StrCat("/proc/", pid, "/maps"));
-  if (!file) return absl::UnavailableError("the stub's /proc/<pid>/maps cannot be read");
-  ZygoteMaps maps;
-  std::string line;
-  while (std::getline(file, line)) {
-    std::istringstream fields(line);
-    Mapping at;
-    char dash;
-    std::string rights, offset, device, inode, name;
-    fields >> std::hex >> at.begin >> dash >> at.end >> rights >> offset >> device >> inode >> name;
-    if (name == "[vsyscall]") continue;  // above user space, in every process
-    if (name == "[vdso]" || name.starts_with("[vvar")) {
-      if (name == "[vdso]") maps.vdso = at;
-      Mapping& all = maps.vdso_with_data;
-      all.begin = all.end == 0 ? at.begin : std::min(all.begin, at.begin);
-      all.end = std::max(all.end, at.end);
-      continue;
-    }
-    if (at.begin >= stub::kImageBase && at.begin < stub::kStackBase + stub::kStackRegionBytes) continue;
-    maps.foreign.push_back(at);
-  }
-  if (maps.vdso_with_data.end != 0 &&
-      (maps.vdso_with_data.begin < stub::kStackBase + stub::kStackRegionBytes ||
-       maps.vdso_with_data.end > stub::kReservedEnd)) {
+  if (zygote.vdso_end != 0 && (zygote.vdso_data < stub::kStackBase + stub::kStackRegionBytes ||
+                               zygote.vdso_end > stub::kReservedEnd)) {
     return absl::UnavailableError("the vDSO is not in the stub's region: was address randomisation left on?");
   }
-  return maps;
+  return zygote;
 }
 
 }  // namespace cloister::systrap

@@ -4,7 +4,6 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/host/unique_fd.h"
@@ -15,6 +14,9 @@ namespace cloister::systrap {
 struct LaunchedZygote {
   pid_t pid = 0;
   UniqueFd listener;
+  // What execve(2) left that is to stay: [vdso_data, vdso_end) with the image from vdso_begin on. All 0
+  // where the host has no vDSO.
+  uint64_t vdso_data = 0, vdso_begin = 0, vdso_end = 0;
 };
 
 // Executes the stub image as a child of this process, in a session of its own, without capabilities,
@@ -25,18 +27,6 @@ absl::StatusOr<LaunchedZygote> LaunchZygote(const Arena& arena, uint32_t space);
 // How many threads one address space can have: each needs a descriptor number for lent files, and
 // the hard limit RLIMIT_NOFILE may leave less than there are slots.
 uint32_t SlotLimit();
-
-struct Mapping {
-  uint64_t begin = 0;
-  uint64_t end = 0;
-};
-struct ZygoteMaps {
-  Mapping vdso;                  // the image
-  Mapping vdso_with_data;        // and the pages before it; empty where the host has none
-  std::vector<Mapping> foreign;  // what execve(2) left besides, to be unmapped
-};
-// Reads /proc/<pid>/maps of a booted zygote.
-absl::StatusOr<ZygoteMaps> ReadZygoteMaps(pid_t pid);
 
 }  // namespace cloister::systrap
 

@@ -5,7 +5,6 @@
 #include <sys/time.h>
 
 #include <cerrno>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -62,12 +61,11 @@ void ControlServer::Connection::Answer(const control::Reply& reply) {
 ControlServer::ControlServer(UniqueFd listener, Sandbox& sandbox)
     : listener_(std::move(listener)), sandbox_(sandbox) {}
 
-absl::Status ControlServer::Start() {
+absl::Status ControlServer::Prepare() {
   epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.ok()) return HostErrorNow("epoll_create1");
   epoll_event event = {EPOLLIN, {.fd = listener_.get()}};
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), &event) != 0) return HostErrorNow("epoll_ctl");
-  std::thread([this] { Run(); }).detach();
   return absl::OkStatus();
 }
 

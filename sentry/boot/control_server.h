@@ -17,15 +17,17 @@
 
 namespace cloister::boot {
 
-// Answers runsc on the sandbox's control socket. One thread serves all connections in turn; a
+// Answers runsc on the sandbox's control socket. The main thread serves all connections in turn; a
 // request that takes time (Wait) is answered later by whoever ends it.
 class ControlServer {
  public:
   // The listening socket is taken over. The sandbox outlives the server.
   ControlServer(UniqueFd listener, Sandbox& sandbox);
 
-  // Makes the thread; it serves until the process ends.
-  absl::Status Start();
+  // What needs more rights than the sentry has once it is locked down.
+  absl::Status Prepare();
+  // Serves until the process ends.
+  [[noreturn]] void Run();
 
  private:
   struct Connection {
@@ -35,7 +37,6 @@ class ControlServer {
     void Answer(const control::Reply& reply) ABSL_LOCKS_EXCLUDED(mu);
   };
 
-  void Run();
   void Accept();
   // False: the connection has ended.
   bool Serve(const std::shared_ptr<Connection>& connection);

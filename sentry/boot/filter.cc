@@ -110,9 +110,10 @@ int violation_log_fd = -1;
 
 // Names the call in the log and ends the sandbox.
 void OnViolation(int, siginfo_t* info, void*) {
-  char line[96];
-  const int length = snprintf(
-      line, sizeof line, "sentry: host syscall %d is not on the list; the sandbox ends\n", info->si_syscall);
+  char line[128];
+  const int length =
+      snprintf(line, sizeof line, "sentry: host syscall %d, made at %p, is not on the list; the sandbox ends\n",
+               info->si_syscall, info->si_call_addr);
   if (violation_log_fd >= 0 && length > 0) {
     [[maybe_unused]] const ssize_t written = write(violation_log_fd, line, static_cast<size_t>(length));
   }

@@ -1,10 +1,12 @@
 #include "sentry/boot/sentry_main.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -20,6 +22,7 @@
 #include "sentry/boot/filter.h"
 #include "sentry/boot/gofer_mounts.h"
 #include "sentry/boot/mounts.h"
+#include "sentry/boot/network.h"
 #include "sentry/boot/sandbox.h"
 #include "sentry/boot/stdio.h"
 #include "sentry/control/control.pb.h"
@@ -30,6 +33,7 @@ namespace cloister::boot {
 namespace {
 
 constexpr size_t kMaxConfig = 16 << 20;
+constexpr int kMallocArenas = 2;
 
 absl::StatusOr<control::BootConfig> ReadConfig() {
   const UniqueFd fd(control::BOOT_FD_CONFIG);
@@ -112,13 +116,13 @@ absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
   const GoferMounter gofer = TRY_STATUS(ConnectGofer(UniqueFd(control::BOOT_FD_GOFER)));
   Ref<task::FsContext> fs = TRY_STATUS(BuildTree(kernel, container, gofer));
   Stdio stdio = TRY_STATUS(MakeStdio(kernel, container.process(), DonatedFds(config)));
-  RETURN_IF_ERROR(RegisterNetwork(config));
+  RETURN_IF_ERROR(InstallNetwork());
   sentry->sandbox = std::make_unique<Sandbox>(kernel);
   RETURN_IF_ERROR(sentry->sandbox->CreateContainer(container, std::move(fs), std::move(stdio),
                                                    UniqueFd(control::BOOT_FD_MONITOR)));
   RETURN_IF_ERROR(kernel.platform().Start());
   sentry->control = std::make_unique<ControlServer>(UniqueFd(control::BOOT_FD_CONTROL), *sentry->sandbox);
-  RETURN_IF_ERROR(sentry->control->Start());
+  RETURN_IF_ERROR(sentry->control->Prepare());
   return LoadSentryFilter(config.network() == control::NETWORK_HOST, control::BOOT_FD_LOG);
 }
 
@@ -131,7 +135,8 @@ void TellReady(const absl::Status& status) {
 }  // namespace
 
 int SentryMain(int, char**) {
-  signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGPIPE, SIG_IGN);
+  mallopt(M_ARENA_MAX, kMallocArenas);  // else a later thread would look into /sys for the number of CPUs
   prctl(PR_SET_DUMPABLE, 0);
   absl::StatusOr<control::BootConfig> config = ReadConfig();
   if (!config.ok()) {
@@ -147,7 +152,7 @@ int SentryMain(int, char**) {
     _exit(1);
   }
   LOG(kInfo, "container %s is created", config->container().id());
-  for (;;) pause();
+  sentry->control->Run();
 }
 
 }  // namespace cloister::boot

@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "base/host/host_stat.h"
 #include "sentry/vfs/dentry.h"
 #include "sentry/vfs/mount.h"
 
@@ -92,7 +93,7 @@ ErrnoOr<size_t> GoferOpenFile::Append(UserBuffer& src, int64_t* end) {
 
 ErrnoOr<uint64_t> GoferOpenFile::Size() {
   struct stat host;
-  if (fstat(host_->get(), &host) < 0) return HostErrno();
+  if (HostStat(host_->get(), &host) < 0) return HostErrno();
   return static_cast<uint64_t>(host.st_size);
 }
 

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "base/host/host_stat.h"
 #include "gofer/protocol/limits.h"
 #include "sentry/fs/gofer/attr.h"
 #include "sentry/fs/gofer/directory.h"
@@ -135,7 +136,7 @@ bool Remote::MustAskLocked() {
 
 ErrnoOrVoid Remote::RefreshFromHost(int fd) {
   struct stat host;
-  if (fstat(fd, &host) < 0) return FromHostErrno(errno);
+  if (HostStat(fd, &host) < 0) return FromHostErrno(errno);
   const GoferFs::Key key{host.st_dev, host.st_ino};
   if (!S_ISREG(host.st_mode) || key != key_) return Errno::kIo;
   FromHost(host, &attr_);

@@ -1,4 +1,5 @@
 #include "sentry/fs/host/host_descriptor.h"
+#include "base/host/host_stat.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -52,7 +53,7 @@ ssize_t Retry(Call call) {
 ErrnoOr<Ref<HostDescriptor>> HostDescriptor::Make(UniqueFd fd) {
   const int flags = fcntl(fd.get(), F_GETFL);
   struct stat st;
-  if (flags < 0 || fstat(fd.get(), &st) != 0) return FromHostErrno(errno);
+  if (flags < 0 || HostStat(fd.get(), &st) != 0) return FromHostErrno(errno);
   const mode_t type = st.st_mode & S_IFMT;
   if ((flags & O_PATH) || type == S_IFDIR || type == S_IFBLK || type == S_IFLNK) return Errno::kInval;
   const Kind kind = KindOf(fd.get(), st);
@@ -71,7 +72,7 @@ HostDescriptor::~HostDescriptor() {
 
 ErrnoOr<struct stat> HostDescriptor::Stat() const {
   struct stat st;
-  if (fstat(fd_.get(), &st) != 0) return FromHostErrno(errno);
+  if (HostStat(fd_.get(), &st) != 0) return FromHostErrno(errno);
   return st;
 }
 

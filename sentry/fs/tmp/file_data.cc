@@ -1,4 +1,5 @@
 #include "sentry/fs/tmp/file_data.h"
+#include "base/host/host_stat.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -51,7 +52,7 @@ void FileData::ChargeLocked(uint64_t pages) {
 
 void FileData::RecountLocked() {
   struct stat attr;
-  if (fd() < 0 || fstat(fd(), &attr) != 0) return;
+  if (fd() < 0 || HostStat(fd(), &attr) != 0) return;
   constexpr uint64_t kBlock = 512;
   ChargeLocked(static_cast<uint64_t>(attr.st_blocks) * kBlock / kPageSize);
 }

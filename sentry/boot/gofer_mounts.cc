@@ -1,0 +1,40 @@
+#include "sentry/boot/gofer_mounts.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/error/status.h"
+#include "base/log/log.h"
+#include "sentry/fs/gofer/client.h"
+#include "sentry/fs/gofer/gofer_fs.h"
+
+namespace cloister::boot {
+namespace {
+
+// Files that were reported written are the host's already; what the guest has not written is lost
+// with it, as when a machine's disk fails.
+void OnGoferLost() {
+  LOG(kError, "the gofer is gone; the sandbox ends");
+  _exit(1);
+}
+
+}  // namespace
+
+absl::StatusOr<GoferMounter> ConnectGofer(UniqueFd channel) {
+  Ref<goferfs::GoferClient> client =
+      TRY_STATUS(goferfs::GoferClient::Connect(std::move(channel), OnGoferLost));
+  const Ref<goferfs::Gofer> gofer = MakeRef<goferfs::Gofer>(std::move(client));
+  return [gofer](int attach_point, bool shared) -> absl::StatusOr<kernfs::Mountable> {
+    goferfs::GoferMountOptions options;
+    options.attach = static_cast<uint32_t>(attach_point);
+    options.shared = shared;
+    const ErrnoOr<Ref<vfs::Mount>> mount = goferfs::GoferFs::Mount(gofer, options);
+    if (!mount.ok()) return ToStatus(mount.error(), absl::StrCat("attach point ", attach_point));
+    return kernfs::Mountable{Ref<vfs::FileSystem>(&(*mount)->fs()), (*mount)->root()->inode()};
+  };
+}
+
+}  // namespace cloister::boot
