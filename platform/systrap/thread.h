@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -112,6 +113,8 @@ class Thread final : public platform::GuestThread {
   uint32_t expected_next_ = 0;
   int lent_fd_ = -1;
   std::array<ExpectedCall, kMaxOps> expected_;
+  // A forked child's first call, of its own context region; it may be answered before it makes it.
+  std::optional<ExpectedCall> birth_mapping_;
   std::array<uint64_t, 6> clone_args_ = {};
   bool clone_expected_ = false;
   Ref<Thread> child_;

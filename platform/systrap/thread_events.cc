@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
+#include <utility>
 
 #include "platform/systrap/core.h"
 
@@ -108,6 +110,11 @@ bool Thread::OnBorn(uint64_t id) {
 }
 
 bool Thread::OnMapping(uint64_t id, const seccomp_data& data) {
+  if (const auto birth = std::exchange(birth_mapping_, std::nullopt)) {
+    if (birth->nr != data.nr || !std::equal(birth->args.begin(), birth->args.end(), data.args)) return false;
+    core_->listener->Continue(id);
+    return true;
+  }
   while (expected_next_ < expected_count_) {
     const ExpectedCall& call = expected_[expected_next_++];
     if (call.nr != data.nr || !std::equal(call.args.begin(), call.args.end(), data.args)) continue;

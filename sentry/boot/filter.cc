@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 
 #include "base/error/status.h"
@@ -28,6 +29,9 @@ constexpr AllowedSyscall kSyscalls[] = {
     {SYS_setpriority, "setpriority", "a guest thread's niceness"},
     // The runtime of C++.
     {SYS_futex, "futex", "locks"},
+    {SYS_sched_getparam, "sched_getparam", "a contended lock queues by priority"},
+    {SYS_sched_getscheduler, "sched_getscheduler", "a contended lock queues by priority"},
+    {SYS_clock_nanosleep, "clock_nanosleep", "a contended lock backs off"},
     {SYS_mmap, "mmap", "allocator"},
     {SYS_munmap, "munmap", "allocator"},
     {SYS_mremap, "mremap", "allocator"},
@@ -127,6 +131,9 @@ absl::Status AddRules(scmp_filter_ctx filter, bool network) {
     const int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed.number, 0);
     if (failed != 0) return HostError(-failed, allowed.name);
   }
+  // The libraries' look for files (the number of CPUs, a time zone) finds none, as in an empty root.
+  const int failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), SYS_openat, 0);
+  if (failed != 0) return HostError(-failed, "openat");
   for (const AllowedIoctl& allowed : kIoctls) {
     const int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SYS_ioctl, 1,
                                         SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, allowed.command));
