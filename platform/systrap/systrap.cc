@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/synchronization/blocking_counter.h"
 #include "absl/time/clock.h"
 #include "base/error/status.h"
 #include "platform/systrap/dispatcher.h"
@@ -112,9 +113,18 @@ absl::Status Systrap::Start() {
   sigfillset(&all);
   for (const int own : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT}) sigdelset(&all, own);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (int i = 0; i < workers_; ++i) threads_.emplace_back([this] { dispatcher_.Work(); });
-  reaper_ = std::thread([this] { dispatcher_.Reap(stopping_); });
-  housekeeper_ = std::thread([this] { core_.housekeeper.Run(); });
+  // A thread's first host calls are its library's own: a filter that comes now must not meet them.
+  absl::BlockingCounter begun(workers_ + 2);
+  const auto make = [&begun](auto run) {
+    return std::thread([&begun, run] {
+      begun.DecrementCount();
+      run();
+    });
+  };
+  for (int i = 0; i < workers_; ++i) threads_.push_back(make([this] { dispatcher_.Work(); }));
+  reaper_ = make([this] { dispatcher_.Reap(stopping_); });
+  housekeeper_ = make([this] { core_.housekeeper.Run(); });
+  begun.Wait();
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   spares_.Start();
   return absl::OkStatus();

@@ -56,8 +56,13 @@ std::vector<PlacedFd> PlanFds(const SentryOptions& options, int config, int read
 
 absl::Status PrepareSentry(const NetworkPlan& network, bool has_log) {
   if (!has_log) {
-    const UniqueFd null(open("/dev/null", O_WRONLY | O_CLOEXEC));
-    if (!null.ok() || dup2(null.get(), control::BOOT_FD_LOG) < 0) return HostErrorNow("open /dev/null");
+    UniqueFd null(open("/dev/null", O_WRONLY));
+    if (!null.ok()) return HostErrorNow("open /dev/null");
+    if (null.get() == control::BOOT_FD_LOG) {
+      static_cast<void>(null.Release());
+    } else if (dup2(null.get(), control::BOOT_FD_LOG) < 0) {
+      return HostErrorNow("dup2 of /dev/null");
+    }
   }
   if (network.kind == NetworkKind::kPrivate) RETURN_IF_ERROR(SetUpNewNetwork(network.sysctl));
   const rlimit no_core = {0, 0};

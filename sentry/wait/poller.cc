@@ -9,6 +9,7 @@
 #include <limits>
 #include <thread>
 
+#include "absl/synchronization/notification.h"
 #include "base/error/status.h"
 #include "sentry/wait/block.h"
 #include "sentry/wait/parker.h"
@@ -33,7 +34,13 @@ absl::Status Poller::Start() {
   if (!kick_.ok()) return HostErrorNow("eventfd");
   epoll_event event = {EPOLLIN | EPOLLET, {.u64 = kKickKey}};
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, kick_.get(), &event) != 0) return HostErrorNow("epoll_ctl");
-  std::thread([this] { Run(); }).detach();
+  // Returns when it runs: a filter that comes next must not meet the thread's own beginning.
+  absl::Notification begun;
+  std::thread([this, &begun] {
+    begun.Notify();
+    Run();
+  }).detach();
+  begun.WaitForNotification();
   return absl::OkStatus();
 }
 
