@@ -31,6 +31,7 @@ std::span<const Entry> SocketSyscalls();      // sockets.cc
 std::span<const Entry> MessageSyscalls();     // messages.cc: send, recv and their kin
 std::span<const Entry> CopySyscalls();        // copies.cc: sendfile, splice, copy_file_range
 std::span<const Entry> MemoryFileSyscalls();  // memory_files.cc: memfd_create
+std::span<const Entry> MountSyscalls();       // mounts.cc
 
 // All of them (themes.cc).
 std::vector<std::span<const Entry>> Themes();

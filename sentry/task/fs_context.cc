@@ -22,6 +22,13 @@ void FsContext::SetRoot(vfs::Path root) {
   std::swap(view_.root, root);
 }
 
+void FsContext::Replace(const vfs::Path& from, const vfs::Path& to) {
+  View old = Get();  // what is let go is let go outside the lock
+  absl::MutexLock lock(&mu_);
+  if (view_.root == from) view_.root = to;
+  if (view_.cwd == from) view_.cwd = to;
+}
+
 mode_t FsContext::SetUmask(mode_t umask) {
   absl::MutexLock lock(&mu_);
   return std::exchange(view_.umask, umask & 0777);

@@ -26,6 +26,8 @@ class FsContext : public RefCounted {
   View Get() const ABSL_LOCKS_EXCLUDED(mu_);
   void SetCwd(vfs::Path cwd) ABSL_LOCKS_EXCLUDED(mu_);
   void SetRoot(vfs::Path root) ABSL_LOCKS_EXCLUDED(mu_);
+  // Root and working directory that are `from` become `to`: pivot_root(2).
+  void Replace(const vfs::Path& from, const vfs::Path& to) ABSL_LOCKS_EXCLUDED(mu_);
   mode_t SetUmask(mode_t umask) ABSL_LOCKS_EXCLUDED(mu_);  // returns the old one
   Ref<FsContext> Copy() const ABSL_LOCKS_EXCLUDED(mu_);
 
