@@ -2,7 +2,6 @@
 #include <sys/stat.h>
 
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "sentry/boot/overlay_fixture.h"
@@ -10,7 +9,6 @@
 namespace cloister::overlay {
 namespace {
 
-using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
 
@@ -233,41 +231,6 @@ TEST_F(OverlayNamesTest, NothingIsLeftWhenTheMountGoes) {
   above = nullptr;
   Enter(below);
   EXPECT_EQ(UpperPages(), 0u);
-}
-
-TEST_F(OverlayNamesTest, TwoThreads) {
-  ASSERT_THAT(Mkdir(root, "/d"), Succeeds());
-  constexpr int kFiles = 50;
-  const auto name = [](int i) { return "/d/f" + std::to_string(i); };
-  for (int i = 0; i < kFiles; ++i) Put(name(i), std::string(10'000, 'l'));
-  Stack();
-  std::thread changer([&] {
-    const vfs::Caller caller = root;
-    for (int i = 0; i < kFiles; ++i) {
-      const auto file = Open(caller, name(i), O_RDWR);
-      ASSERT_THAT(file, Succeeds());
-      ASSERT_THAT(Write(**file, "u"), Succeeds());
-      ASSERT_THAT(Rename(caller, name(i), name(i) + "x"), Succeeds());
-      if (i % 2 != 0) continue;
-      ASSERT_THAT(Remove(caller, name(i) + "x"), Succeeds());
-    }
-  });
-  for (int i = 0; i < kFiles; ++i) {
-    const auto file = Open(user, name(i), O_RDONLY);
-    if (file.ok()) {
-      const std::string text = ReadAll(**file);
-      EXPECT_EQ(text.size(), 10'000u);
-      EXPECT_THAT(text[0], AnyOf('l', 'u'));
-      EXPECT_EQ(text[9'999], 'l');
-    }
-    const auto listed = List("/d").size();
-    EXPECT_GE(listed, 2u + kFiles / 2);
-    EXPECT_LE(listed, 2u + kFiles + 1);
-    if (i % 8 == 0) ForgetCache();
-    EXPECT_THAT(Open(root, name(i), O_WRONLY), AnyOf(Succeeds(), FailsWith(Errno::kNoEnt)));
-  }
-  changer.join();
-  EXPECT_EQ(List("/d").size(), 2u + kFiles / 2);
 }
 
 }  // namespace

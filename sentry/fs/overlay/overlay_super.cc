@@ -15,8 +15,10 @@ namespace {
 using vfs::Inode;
 
 constexpr long kOverlayMagic = 0x794c7630;  // OVERLAYFS_SUPER_MAGIC
-// Files that the lower layer does not have are numbered from here on, where none of its numbers lie.
-constexpr uint64_t kFirstOwnNumber = uint64_t{1} << 62;
+// Files that the lower layer does not have are numbered from here on: above what file systems give
+// their inodes, below the bits by which a gofer's tree tells host devices apart, and exact in the
+// double that JavaScript makes of st_ino.
+constexpr uint64_t kFirstOwnNumber = uint64_t{1} << 47;
 
 Ref<Inode> MakeNode(const Ref<OverlayFs>& fs, mode_t type, NodeLayers::Birth birth) {
   switch (type) {

@@ -67,7 +67,7 @@ class OverlayFs final : public vfs::FileSystem {
   const Layer lower_;
   const Layer upper_;
   std::atomic<uint64_t> next_name_{1};
-  std::atomic<uint64_t> next_number_;
+  std::atomic<uint64_t> next_number_{0};
   std::atomic<const vfs::Inode*> root_{nullptr};  // compared only
 
   absl::Mutex mu_;
