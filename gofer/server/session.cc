@@ -27,6 +27,7 @@ absl::Status Session::Serve() {
     absl::InlinedVector<int, 4> fds;
     for (const UniqueFd& fd : fds_) fds.push_back(fd.get());
     RETURN_IF_ERROR(channel_.Send(reply_, fds));
+    fds_.clear();  // the peer's alone from now on: a writer kept here would be in the way of execve(2)
   }
 }
 

@@ -1,9 +1,13 @@
 #include "sentry/fs/gofer/attr.h"
 
+#include <algorithm>
+#include <limits>
+
 namespace cloister::goferfs {
 namespace {
 
 constexpr uint32_t kNanosecondsPerSecond = 1'000'000'000;
+constexpr uint64_t kMaxSize = std::numeric_limits<int64_t>::max();
 
 statx_timestamp Timestamp(int64_t sec, uint32_t nsec) {
   return {.tv_sec = sec, .tv_nsec = nsec < kNanosecondsPerSecond ? nsec : 0};
@@ -21,7 +25,7 @@ void FromMessage(const gofer::Attr& attr, struct statx* to) {
   to->stx_nlink = attr.nlink();
   to->stx_uid = attr.uid();
   to->stx_gid = attr.gid();
-  to->stx_size = attr.size();
+  to->stx_size = std::min(attr.size(), kMaxSize);
   to->stx_blocks = attr.blocks();
   to->stx_blksize = attr.blksize();
   to->stx_atime = Timestamp(attr.atime_sec(), attr.atime_nsec());

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "base/error/status.h"
@@ -12,10 +13,13 @@ namespace cloister::goferfs {
 namespace {
 
 constexpr int kForgetBatch = 64;
-constexpr int kMaxErrno = 4095;
 constexpr int kMaxCpus = 1 << 16;
 
 }  // namespace
+
+Errno GoferClient::ErrnoOf(int32_t error) {
+  return error > 0 && error <= EHWPOISON ? FromHostErrno(error) : Errno::kIo;
+}
 
 GoferClient::Connection::Connection(UniqueFd socket) : channel(std::move(socket), gofer::kMaxReplyBytes) {}
 
@@ -84,8 +88,7 @@ ErrnoOrVoid GoferClient::Call(const gofer::Request& request, gofer::Reply* reply
   std::vector<UniqueFd> fds;
   const absl::Status done = Exchange(Take(), request, reply, &fds);
   if (!done.ok()) return Lost(done);
-  if (reply->error() < 0 || reply->error() > kMaxErrno) return Errno::kIo;
-  if (reply->error() != 0) return FromHostErrno(reply->error());
+  if (reply->error() != 0) return ErrnoOf(reply->error());
   if (fd != nullptr && !fds.empty()) *fd = std::move(fds.front());
   return {};
 }

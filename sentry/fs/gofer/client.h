@@ -24,6 +24,9 @@ namespace cloister::goferfs {
 // Calls block the calling host thread (about 10 us); everything that can be is cached above.
 class GoferClient : public RefCounted {
  public:
+  // An errno out of a reply. The sentry's own codes (restart of a call) are not the gofer's to say.
+  static Errno ErrnoOf(int32_t error);
+
   // Asks for the further connections. on_lost is called once, on any thread, when the channel has
   // died: the gofer is gone or broke the protocol. From then on every call is kIo.
   static absl::StatusOr<Ref<GoferClient>> Connect(UniqueFd channel, std::function<void()> on_lost);

@@ -71,7 +71,7 @@ ErrnoOr<Ref<Inode>> GoferDirectory::AskLocked(std::string_view name) {
     if (!listed_) listing_.Clear();
   }
   if (reply.walk().nodes_size() == 1) return fs_->Obtain(reply.walk().nodes(0), Self(), name, std::move(fd));
-  return reply.walk().stopped() > 0 ? FromHostErrno(reply.walk().stopped()) : Errno::kIo;
+  return GoferClient::ErrnoOf(reply.walk().stopped());
 }
 
 void GoferDirectory::ConsiderListingLocked() {
@@ -104,12 +104,14 @@ ErrnoOr<bool> GoferDirectory::Fetch(Listing* listing, uint32_t attr_limit, bool 
     request.mutable_read_dir()->set_cookie(cookie);
     request.mutable_read_dir()->set_attr_limit(attr_limit);
     TRY_VOID(fs_->client().Call(request, &reply));
+    const size_t before = listing->size();
     for (const gofer::Entry& entry : reply.read_dir().entries()) {
       if (!listing->Add(entry)) return Errno::kIo;
     }
     if (reply.read_dir().end()) return true;
     if (!all) return false;
-    if (reply.read_dir().entries().empty() || listing->size() > kMostNames) return Errno::kNoMem;
+    if (listing->size() == before) return Errno::kIo;  // a gofer that goes round in circles
+    if (listing->size() > kMostNames) return Errno::kNoMem;
     cookie = reply.read_dir().next();
   }
 }
@@ -134,7 +136,7 @@ ErrnoOrVoid GoferDirectory::Emit(int64_t from,
                                  absl::FunctionRef<bool(const vfs::DirectoryFile::Entry&)> emit) {
   absl::MutexLock lock(&mu_);
   TRY_VOID(FetchNamesLocked());
-  listing_.Emit(from, emit);
+  listing_.Emit(from, remote().device_bits(), emit);
   return {};
 }
 

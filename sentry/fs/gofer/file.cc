@@ -48,6 +48,8 @@ GoferOpenFile::GoferOpenFile(const vfs::OpenRequest& request, Ref<GoferFile> fil
       file_(std::move(file)),
       host_(std::move(host)) {}
 
+GoferOpenFile::~GoferOpenFile() { file_->remote().Close(std::move(host_)); }
+
 ErrnoOr<size_t> GoferOpenFile::ReadAt(UserBuffer& dst, int64_t offset) {
   int64_t at = offset;
   const ErrnoOr<size_t> done = dst.FillFrom([&](std::span<std::byte> space) -> ErrnoOr<size_t> {

@@ -23,6 +23,7 @@ class GoferFile final : public GoferNode<vfs::Inode> {
 class GoferOpenFile final : public vfs::SeekableFile, public mm::Mappable {
  public:
   GoferOpenFile(const vfs::OpenRequest& request, Ref<GoferFile> file, Ref<HostFd> host);
+  ~GoferOpenFile() override;
 
   Ref<vfs::Inode> inode() const override { return file_; }
   ErrnoOr<size_t> ReadAt(vfs::UserBuffer& dst, int64_t offset) override;
@@ -45,7 +46,7 @@ class GoferOpenFile final : public vfs::SeekableFile, public mm::Mappable {
   int SyncFlags() const;
 
   const Ref<GoferFile> file_;
-  const Ref<HostFd> host_;
+  Ref<HostFd> host_;  // taken away by the destructor alone
 };
 
 }  // namespace cloister::goferfs

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "gofer/protocol/limits.h"
 #include "sentry/fs/gofer/directory.h"
 #include "sentry/fs/gofer/file.h"
 #include "sentry/fs/gofer/special.h"
@@ -18,6 +19,11 @@ using vfs::Inode;
 constexpr uint64_t kFewestCached = 64;
 // Bits of st_ino above a host's usual numbers, for devices mounted inside the tree.
 constexpr int kDeviceShift = 48;
+
+bool IsTarget(std::string_view target) {
+  return !target.empty() && target.size() <= gofer::kMaxTargetBytes &&
+         target.find('\0') == std::string_view::npos;
+}
 
 size_t CacheCapacity(const GoferClient& client) {
   rlimit limit;
@@ -77,7 +83,7 @@ Ref<Inode> GoferFs::Make(const gofer::Node& node, Ref<GoferDirectory> parent, st
     case S_IFREG:
       return MakeRef<GoferFile>(self, node, std::move(parent), name);
     case S_IFLNK:
-      if (node.target().empty()) return nullptr;
+      if (!IsTarget(node.target())) return nullptr;
       return MakeRef<GoferSymlink>(self, node, std::move(parent), name);
     case S_IFIFO:
     case S_IFSOCK:
@@ -89,30 +95,37 @@ Ref<Inode> GoferFs::Make(const gofer::Node& node, Ref<GoferDirectory> parent, st
   }
 }
 
+// A link is told apart by its text too, so it is never taken for a known one: its number may be a
+// new link's.
+Ref<Inode> GoferFs::FindLocked(const Key& key, mode_t type) const {
+  const auto found = inodes_.find(key);
+  if (found == inodes_.end() || found->second->type() != type || type == S_IFLNK) return nullptr;
+  return found->second->TryIncRef() ? Ref<Inode>::Adopt(found->second) : nullptr;
+}
+
 ErrnoOr<Ref<Inode>> GoferFs::Obtain(const gofer::Node& node, Ref<GoferDirectory> parent,
                                     std::string_view name, UniqueFd fd, bool writable) {
   const Key key = KeyOf(node.attr());
   const mode_t type = node.attr().mode() & S_IFMT;
-  Ref<Inode> inode;
+  Ref<Inode> inode, spare;
   {
     absl::ReaderMutexLock lock(&mu_);
-    const auto found = inodes_.find(key);
-    // A link is told apart by its text too: the number may be a new link's.
-    if (found != inodes_.end() && found->second->type() == type && type != S_IFLNK &&
-        found->second->TryIncRef()) {
-      inode = Ref<Inode>::Adopt(found->second);
-    }
+    inode = FindLocked(key, type);
   }
-  if (inode) {
-    RemoteOf(*inode).Met(node);
-  } else {
-    inode = Make(node, std::move(parent), name);
-    if (!inode) {
+  if (!inode) {
+    spare = Make(node, std::move(parent), name);
+    if (!spare) {
       client().Forget(node.id());
       return Errno::kIo;
     }
     absl::MutexLock lock(&mu_);
-    inodes_[key] = inode.get();
+    inode = FindLocked(key, type);  // another thread, by another name of the same file
+    if (!inode) {
+      inode = std::move(spare);
+      inodes_[key] = inode.get();
+    }
+  } else {
+    RemoteOf(*inode).Met(node);
   }
   Remote& remote = RemoteOf(*inode);
   if (fd.ok() && type == S_IFREG) {

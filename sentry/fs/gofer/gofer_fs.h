@@ -73,6 +73,8 @@ class GoferFs final : public vfs::FileSystem {
   GoferFs(Ref<Gofer> gofer, const GoferMountOptions& options)
       : gofer_(std::move(gofer)), shared_(options.shared) {}
 
+  // The live inode of this file, or null.
+  Ref<vfs::Inode> FindLocked(const Key& key, mode_t type) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   Ref<vfs::Inode> Make(const gofer::Node& node, Ref<GoferDirectory> parent, std::string_view name);
 
   const Ref<Gofer> gofer_;

@@ -63,10 +63,11 @@ void Listing::TakeNodes(Listing* other) {
   }
 }
 
-void Listing::Emit(int64_t from, absl::FunctionRef<bool(const vfs::DirectoryFile::Entry&)> emit) const {
+void Listing::Emit(int64_t from, uint64_t device_bits,
+                   absl::FunctionRef<bool(const vfs::DirectoryFile::Entry&)> emit) const {
   for (auto at = entries_.lower_bound(from); at != entries_.end(); ++at) {
     const Entry& entry = at->second;
-    if (!emit({entry.ino, entry.type, entry.name, at->first + 1})) return;
+    if (!emit({entry.ino ^ device_bits, entry.type, entry.name, at->first + 1})) return;
   }
 }
 

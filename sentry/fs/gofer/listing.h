@@ -21,7 +21,7 @@ class Listing {
   struct Entry {
     std::string name;
     uint8_t type = 0;                   // DT_…
-    uint64_t ino = 0;                   // as the guest sees it
+    uint64_t ino = 0;                   // the host's
     std::unique_ptr<gofer::Node> node;  // attributes that came with the name; without id
   };
 
@@ -36,7 +36,9 @@ class Listing {
   // Gives names that are known the attributes of the same names in `other`.
   void TakeNodes(Listing* other);
   size_t size() const { return names_.size(); }
-  void Emit(int64_t from, absl::FunctionRef<bool(const vfs::DirectoryFile::Entry&)> emit) const;
+  // device_bits: as Remote::device_bits.
+  void Emit(int64_t from, uint64_t device_bits,
+            absl::FunctionRef<bool(const vfs::DirectoryFile::Entry&)> emit) const;
 
  private:
   vfs::NameMap<int64_t> names_;

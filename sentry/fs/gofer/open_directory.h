@@ -24,7 +24,7 @@ class GoferOpenDirectory final : public vfs::CookieDirectory {
       TRY_VOID(directory_->Snapshot(&listing_));
       fetched_ = true;
     }
-    listing_.Emit(from, emit);
+    listing_.Emit(from, directory_->remote().device_bits(), emit);
     return {};
   }
 

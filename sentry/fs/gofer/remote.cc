@@ -121,7 +121,7 @@ ErrnoOrVoid Remote::FindAgainLocked(bool open, int flags, UniqueFd* fd) {
   }
   id_ = node.id();
   TakeAttrLocked(node.attr());
-  if (open && reply.walk().open_error() > 0) return FromHostErrno(reply.walk().open_error());
+  if (open && reply.walk().open_error() > 0) return GoferClient::ErrnoOf(reply.walk().open_error());
   return {};
 }
 
@@ -170,6 +170,7 @@ ErrnoOr<vfs::Ownership> Remote::GetOwnership() {
 }
 
 ErrnoOrVoid Remote::SetAttr(const vfs::AttrChange& change) {
+  Ref<HostFd> old;  // closed behind the lock
   absl::MutexLock lock(&mu_);
   const bool size_alone =
       change.size && !change.mode && !change.uid && !change.gid && !change.atime && !change.mtime;
@@ -189,6 +190,8 @@ ErrnoOrVoid Remote::SetAttr(const vfs::AttrChange& change) {
   }
   if (!reply.has_attr()) return Errno::kIo;
   TakeAttrLocked(reply.attr().attr());
+  // On an overlay of the host the file may be a copy from now on, and the reader open on the original.
+  if (change.size) std::swap(old, reader_);
   return {};
 }
 
@@ -227,6 +230,16 @@ void Remote::Offer(UniqueFd fd, bool writable) {
     slot = MakeRef<HostFd>(std::move(fd), writable);
   }
   fs_->cache().Used(*this);
+}
+
+void Remote::Close(Ref<HostFd> host) {
+  if (!fs_->shared() || !host->writable()) return;
+  Ref<HostFd> idle;  // closed behind the lock
+  absl::MutexLock lock(&mu_);
+  host.reset();
+  if (!writer_ || writer_->ref_count() > 1) return;
+  std::swap(idle, writer_);
+  MarkStale();
 }
 
 void Remote::Met(const gofer::Node& node) {

@@ -51,6 +51,8 @@ class Remote {
   dev_t rdev() const { return rdev_; }
   // st_ino.
   uint64_t number() const { return number_; }
+  // What makes a host's inode number one of the guest's, on the file's host device.
+  uint64_t device_bits() const { return number_ ^ key_.second; }
 
   // The file is open or its attributes changed on the host: ask again next time. Cheap.
   void MarkStale() { stale_.store(true, std::memory_order_relaxed); }
@@ -61,6 +63,10 @@ class Remote {
   ErrnoOr<Ref<HostFd>> Open(bool write) ABSL_LOCKS_EXCLUDED(mu_);
   // Keeps a descriptor that came unasked.
   void Offer(UniqueFd fd, bool writable) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // An open file lets go of its descriptor. Where others may change the file, an idle writer would
+  // be in their way: nobody on the host could execute it (ETXTBSY).
+  void Close(Ref<HostFd> host) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Another reply named the same file: takes what it says; gives an id back that is not needed.
   void Met(const gofer::Node& node) ABSL_LOCKS_EXCLUDED(mu_);
