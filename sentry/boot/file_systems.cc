@@ -4,17 +4,44 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error/status.h"
+#include "sentry/boot/terminal.h"
+#include "sentry/fs/cgroup/cgroup_fs.h"
+#include "sentry/fs/dev/memory_devices.h"
 #include "sentry/fs/pipe/pipe_file.h"
+#include "sentry/fs/sys/sys_fs.h"
+#include "sentry/task/current.h"
+#include "sentry/task/task.h"
 
 namespace cloister::boot {
+namespace {
 
-absl::StatusOr<kernfs::Mountable> MakeFileSystem(task::Kernel&, const control::Container&,
+bool CallerIsInterrupted() {
+  const task::Task* const task = task::CurrentTask::Get();
+  return task != nullptr && task->interrupted();
+}
+
+cgroup::Limits LimitsOf(const control::Container& container) {
+  cgroup::Limits limits;
+  if (container.memory_limit() != 0) limits.memory = container.memory_limit();
+  return limits;
+}
+
+}  // namespace
+
+absl::StatusOr<kernfs::Mountable> MakeFileSystem(task::Kernel& kernel, const control::Container& container,
                                                  const control::Mount& mount) {
-  return absl::InvalidArgumentError(absl::StrCat("unknown file system type \"", mount.type(), "\""));
+  const std::string& type = mount.type();
+  if (type == "sysfs") return sys::MakeSys(kernel);
+  if (type == "devpts") return MountDevPts(kernel, mount);
+  if (type == "cgroup" || type == "cgroup2") return cgroup::MakeCgroup2(kernel, LimitsOf(container));
+  return absl::InvalidArgumentError(absl::StrCat("unknown file system type \"", type, "\""));
 }
 
 absl::StatusOr<kernfs::Mountable> OverlayOver(kernfs::Mountable lower) { return lower; }
 
-void RegisterSpecialFiles(task::Kernel&) { pipe::ServeFifos(); }
+void RegisterSpecialFiles() {
+  pipe::ServeFifos();
+  dev::RegisterMemoryDevices(CallerIsInterrupted);
+}
 
 }  // namespace cloister::boot

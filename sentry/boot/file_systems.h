@@ -15,8 +15,8 @@ absl::StatusOr<kernfs::Mountable> MakeFileSystem(task::Kernel& kernel, const con
 // `lower` with all changes kept in memory.
 absl::StatusOr<kernfs::Mountable> OverlayOver(kernfs::Mountable lower);
 
-// Devices and FIFOs on every file system get their drivers. Once, before the first container.
-void RegisterSpecialFiles(task::Kernel& kernel);
+// Memory devices and FIFOs on every file system get their drivers. Once, before the first container.
+void RegisterSpecialFiles();
 
 }  // namespace cloister::boot
 

@@ -10,6 +10,7 @@
 #include "base/error/status.h"
 #include "base/log/log.h"
 #include "sentry/boot/program.h"
+#include "sentry/boot/terminal.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/task/task.h"
 #include "sentry/task/usage.h"
@@ -19,7 +20,8 @@ namespace cloister::boot {
 namespace {
 
 // The sentry's last act: its pid namespace takes every stub along.
-[[noreturn]] void EndSandbox() {
+[[noreturn]] void EndSandbox(task::Kernel& kernel) {
+  DrainTerminals(kernel);
   LOG(kInfo, "the last process has ended");
   _exit(0);
 }
@@ -56,6 +58,7 @@ absl::Status Sandbox::CreateContainer(const control::Container& container, Ref<t
   if (!group.ok()) {
     return ToStatus(group.error(), absl::StrCat("exec: \"", container.process().args(0), "\""));
   }
+  GiveTerminal(**group);
   link->Attach(*group);
   absl::MutexLock lock(&mu_);
   Container& made = containers_[container.id()];
@@ -175,6 +178,7 @@ absl::StatusOr<pid_t> Sandbox::Exec(const control::ExecRequest& request, std::ve
     container->execs[*pid].group = *group;
     ++living_;
   }
+  GiveTerminal(**group);
   link->Attach(*group);
   const ErrnoOrVoid released = kernel_.Release(**group);
   if (!released.ok()) return ToStatus(released.error(), "start of the process");
@@ -196,7 +200,7 @@ void Sandbox::OnExit(const std::string& id, pid_t exec_pid, int wait_status) {
     last = --living_ == 0;
   }
   for (const auto& waiter : waiters) waiter(wait_status);
-  if (last) EndSandbox();
+  if (last) EndSandbox(kernel_);
 }
 
 void Sandbox::Ps(const std::string& id, control::PsReply* reply) {

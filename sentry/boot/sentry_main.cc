@@ -25,6 +25,7 @@
 #include "sentry/boot/network.h"
 #include "sentry/boot/sandbox.h"
 #include "sentry/boot/stdio.h"
+#include "sentry/boot/terminal.h"
 #include "sentry/control/control.pb.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/wait/poller.h"
@@ -112,9 +113,10 @@ absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
   const control::Container& container = config.container();
   kernel.SetHostname(container.hostname());
   kernel.SetDomainname(container.domainname());
-  RegisterSpecialFiles(kernel);
+  RegisterSpecialFiles();
   const GoferMounter gofer = TRY_STATUS(ConnectGofer(UniqueFd(control::BOOT_FD_GOFER)));
   Ref<task::FsContext> fs = TRY_STATUS(BuildTree(kernel, container, gofer));
+  DevPtsOf(kernel);  // /dev/tty and its kin are served even where no devpts is mounted
   Stdio stdio = TRY_STATUS(MakeStdio(kernel, container.process(), DonatedFds(config)));
   RETURN_IF_ERROR(InstallNetwork());
   sentry->sandbox = std::make_unique<Sandbox>(kernel);
