@@ -144,6 +144,19 @@ TEST_F(OverlayTest, TimesAreCopied) {
   EXPECT_EQ(Stat("/f").stx_mtime.tv_sec, 3000);
 }
 
+TEST_F(OverlayTest, ReadingDoesNotTouchTheLowerLayer) {
+  Put("/f", "x");
+  const timespec times[2] = {{1000, 0}, {2000, 0}};
+  ASSERT_THAT(vfs::ChangeTimes(root, At("/f"), times), Succeeds());
+  Stack();
+  EXPECT_EQ(Contents("/f"), "x");
+  EXPECT_EQ(Stat("/f").stx_atime.tv_sec, 1000);
+  const auto file = Open(root, "/f", O_RDWR);
+  EXPECT_EQ(Stat("/f").stx_atime.tv_sec, 1000);
+  EXPECT_EQ(ReadAll(**file), "x");
+  EXPECT_GT(Stat("/f").stx_atime.tv_sec, 1000);  // the copy has an access time of its own
+}
+
 TEST_F(OverlayTest, UnlinkedFilesGoOn) {
   Put("/f", "lower");
   Stack();

@@ -107,7 +107,7 @@ ErrnoOrVoid CopyData(Inode& lower, Inode& upper, uint64_t bytes) {
   vfs::AttrChange finish = TimesOf(TRY(upper.GetAttr()));
   finish.size = size;
   if (size > 0) {
-    const auto from = TRY(lower.Open({O_RDONLY, vfs::Path(), auth::Credentials::Root()}));
+    const auto from = TRY(lower.Open({O_RDONLY | O_NOATIME, vfs::Path(), auth::Credentials::Root()}));
     const auto to = TRY(upper.Open({O_RDWR, vfs::Path(), auth::Credentials::Root()}));
     const ErrnoOrVoid copied = CopyPieces(*from, *to, static_cast<int64_t>(size));
     if (!copied.ok()) {

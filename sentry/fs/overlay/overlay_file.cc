@@ -1,6 +1,7 @@
 #include "sentry/fs/overlay/overlay_file.h"
 
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <limits>
@@ -14,6 +15,17 @@ namespace cloister::overlay {
 using vfs::FileDescription;
 using vfs::UserBuffer;
 
+namespace {
+
+// The layer's file has no place in the guest's tree: the overlay's has it, and tells of its end.
+// What the mount says of access times goes with the flags.
+int LayerFlags(const vfs::OpenRequest& request) {
+  const bool keeps_atime = request.path.mount() && (request.path.mount()->flags() & MS_NOATIME) != 0;
+  return keeps_atime ? request.flags | O_NOATIME : request.flags;
+}
+
+}  // namespace
+
 ErrnoOr<Ref<FileDescription>> OverlayFile::Open(const vfs::OpenRequest& request) {
   const bool truncates = (request.flags & O_TRUNC) != 0;
   const bool writes = truncates || (request.flags & O_ACCMODE) != O_RDONLY;
@@ -22,9 +34,9 @@ ErrnoOr<Ref<FileDescription>> OverlayFile::Open(const vfs::OpenRequest& request)
   if (writes) TRY_VOID(layers().CopyUpData(truncates ? 0 : std::numeric_limits<uint64_t>::max()));
   Ref<FileDescription> lower, upper;
   if (layers().data_is_upper()) {
-    upper = TRY(layers().upper()->Open(request));
+    upper = TRY(layers().upper()->Open({LayerFlags(request), vfs::Path(), request.cred}));
   } else {
-    lower = TRY(layers().lower()->Open(request));
+    lower = TRY(layers().lower()->Open({request.flags | O_NOATIME, vfs::Path(), request.cred}));
   }
   return MakeRef<OverlayOpenFile>(request, Ref<OverlayFile>(this), std::move(lower), std::move(upper));
 }
@@ -33,7 +45,7 @@ OverlayOpenFile::OverlayOpenFile(const vfs::OpenRequest& request, Ref<OverlayFil
                                  Ref<FileDescription> lower, Ref<FileDescription> upper)
     : SeekableFile(request.flags, request.path, request.cred),
       file_(std::move(file)),
-      open_flags_(request.flags & ~O_TRUNC),
+      upper_flags_(LayerFlags(request) & ~O_TRUNC),
       lower_(std::move(lower)),
       upper_(upper.Release()) {}
 
@@ -46,7 +58,7 @@ ErrnoOr<FileDescription*> OverlayOpenFile::Real() {
   if (!file_->layers().data_is_upper()) return lower_.get();
   absl::MutexLock lock(&upper_mu_);
   if (FileDescription* const upper = upper_.load(std::memory_order_acquire)) return upper;
-  Ref<FileDescription> opened = TRY(file_->layers().upper()->Open({open_flags_, path(), cred()}));
+  Ref<FileDescription> opened = TRY(file_->layers().upper()->Open({upper_flags_, vfs::Path(), cred()}));
   upper_.store(opened.Release(), std::memory_order_release);
   return upper_.load(std::memory_order_acquire);
 }

@@ -26,7 +26,7 @@ class OverlayFile final : public OverlayNode<vfs::Inode> {
 // file, as on Linux ("Non-standard behavior" in overlayfs.rst).
 class OverlayOpenFile final : public vfs::SeekableFile, public mm::Mappable {
  public:
-  // One of lower and upper is null. flags: for opening the upper file later.
+  // One of lower and upper is null.
   OverlayOpenFile(const vfs::OpenRequest& request, Ref<OverlayFile> file, Ref<vfs::FileDescription> lower,
                   Ref<vfs::FileDescription> upper);
   ~OverlayOpenFile() override;
@@ -53,7 +53,7 @@ class OverlayOpenFile final : public vfs::SeekableFile, public mm::Mappable {
   ErrnoOr<vfs::FileDescription*> Real() ABSL_LOCKS_EXCLUDED(upper_mu_);
 
   const Ref<OverlayFile> file_;
-  const int open_flags_;
+  const int upper_flags_;
   const Ref<vfs::FileDescription> lower_;     // stays open: mappings may use it
   absl::Mutex upper_mu_;                      // held while the upper file is opened
   std::atomic<vfs::FileDescription*> upper_;  // one reference; set once
