@@ -53,7 +53,9 @@ void LineDiscipline::Rearrange() {
   literal_next_ = false;
   erasing_ = false;
   for (Cell& cell : input_) cell &= 0xff;
-  if (canonical() && !input_.empty()) input_.back() |= kLineEnd;
+  if (canonical() && !input_.empty()) {
+    input_.back() |= input_.back() == 0 ? kLineEnd | kEof : kLineEnd;
+  }
   edit_start_ = canonical() ? input_.size() : 0;
 }
 

@@ -142,6 +142,62 @@ TEST_F(LineDisciplineTest, OutputProcessing) {
 }
 
 // Any bytes under any modes: nothing breaks, sizes stay bounded.
+// What follows was compared with the host's terminals, byte for byte.
+
+TEST_F(LineDisciplineTest, ALiteralNewlineIsShown) {
+  Type("a\x16\nb\n");
+  EXPECT_EQ(Screen(), "a^\b^Jb\r\n");
+  EXPECT_EQ(Read(), "a\nb\n");
+}
+
+TEST_F(LineDisciplineTest, WordsOfManyBytes) {
+  Type("foo_bar \xe9t\xe9 ,;\x17\n");
+  EXPECT_EQ(Read(), "foo_bar \n");
+}
+
+TEST_F(LineDisciplineTest, ErasingWithNothingToEraseIsSilent) {
+  Type("\x15\x17\x7f");
+  EXPECT_EQ(Screen(), "");
+}
+
+TEST_F(LineDisciplineTest, PrintingTerminalsShowWhatIsErased) {
+  Change([](struct termios2& modes) { modes.c_lflag |= ECHOPRT; });
+  Type("abc\x7f\x7fx\n");
+  EXPECT_EQ(Screen(), "abc\\cb/x\r\n");
+  EXPECT_EQ(Read(), "ax\n");
+}
+
+TEST_F(LineDisciplineTest, WithoutEchoETheKeyIsShown) {
+  Change([](struct termios2& modes) { modes.c_lflag &= ~static_cast<tcflag_t>(ECHOE); });
+  Type("ab\x7f");
+  EXPECT_EQ(Screen(), "ab^?");
+  Type("\x15");
+  EXPECT_EQ(Screen(), "^U\r\n");
+}
+
+TEST_F(LineDisciplineTest, AnEndOfFileIsAByteInTheOtherMode) {
+  Type("a\x04");
+  Change([](struct termios2& modes) { modes.c_lflag &= ~static_cast<tcflag_t>(ICANON); });
+  EXPECT_EQ(discipline_.InputBytes(), 2u);
+  EXPECT_EQ(Read(), std::string("a\0", 2));
+}
+
+TEST_F(LineDisciplineTest, ParmrkDoublesItsMark) {
+  Change([](struct termios2& modes) { modes.c_iflag |= PARMRK; });
+  Type("\xff\n");
+  EXPECT_EQ(Read(), "\xff\xff\n");
+}
+
+TEST_F(LineDisciplineTest, NoKeyUndoesTcflow) {
+  EXPECT_FALSE(discipline_.SetOutputStopped(true));
+  Type("\x11");
+  EXPECT_TRUE(discipline_.output_stopped());
+  EXPECT_TRUE(discipline_.SetOutputStopped(false));
+  Type("\x13");
+  EXPECT_FALSE(discipline_.SetOutputStopped(false));
+  EXPECT_TRUE(discipline_.output_stopped());
+}
+
 TEST_F(LineDisciplineTest, SurvivesAnything) {
   uint32_t seed = 12345;
   const auto next = [&seed] { return seed = seed * 1664525 + 1013904223; };

@@ -105,30 +105,34 @@ ErrnoOrVoid Terminal::CheckMinimumLocked(size_t wanted) {
   return WaitTimeLocked(have, tenths);
 }
 
+ErrnoOr<size_t> Terminal::TakeLocked(std::span<char> bytes, bool nonblocking) {
+  if (discipline_.canonical()) {
+    if (!discipline_.HasInput()) return Errno::kAgain;
+  } else {
+    const ErrnoOrVoid enough = CheckMinimumLocked(bytes.size());
+    const bool some = discipline_.HasInput();
+    if (!enough.ok() && !(nonblocking && some)) return enough.error();
+  }
+  read_deadline_ = 0;
+  return discipline_.Read(bytes.data(), bytes.size());
+}
+
 ErrnoOr<size_t> Terminal::Read(UserBuffer& dst, bool nonblocking) {
   if (dst.empty()) return 0;
   After after;
   char bytes[LineDiscipline::kCapacity];
-  size_t got;
+  const std::span<char> wanted(bytes, std::min(sizeof bytes, dst.size()));
+  ErrnoOr<size_t> got = 0;
   {
     absl::MutexLock lock(&mu_);
+    if (hung_up()) return 0;  // Linux: what was typed before is lost
     RoomLocked(&after);
-    if (!discipline_.HasInput()) {
-      if (hung_up()) return 0;
-      if (discipline_.canonical()) return Errno::kAgain;
-    }
-    if (!discipline_.canonical() && !hung_up()) {
-      const ErrnoOrVoid enough = CheckMinimumLocked(dst.size());
-      const bool some = discipline_.HasInput();
-      if (!enough.ok() && !(nonblocking && some)) return enough.error();
-    }
-    read_deadline_ = 0;
-    got = discipline_.Read(bytes, std::min(sizeof bytes, dst.size()));
-    RoomLocked(&after);
+    got = TakeLocked(wanted, nonblocking);
+    if (got.ok()) RoomLocked(&after);
   }
   Finish(after);
-  if (got == 0) return 0;
-  return dst.CopyOut(std::as_bytes(std::span(bytes, got)));
+  if (!got.ok() || *got == 0) return got;
+  return dst.CopyOut(std::as_bytes(wanted.first(*got)));
 }
 
 ErrnoOr<size_t> Terminal::Write(UserBuffer& src) {
@@ -139,7 +143,7 @@ ErrnoOr<size_t> Terminal::Write(UserBuffer& src) {
     char bytes[1024];
     {
       absl::MutexLock lock(&mu_);
-      if (hung_up()) return Errno::kIo;
+      if (hung_up()) return done > 0 ? ErrnoOr<size_t>(done) : Errno::kIo;
       if (discipline_.output_stopped() || output_.size() >= kOutputLimit) {
         OutputChangedLocked(false, &after);
         if (discipline_.output_stopped() || output_.size() >= kOutputLimit) break;
@@ -149,6 +153,7 @@ ErrnoOr<size_t> Terminal::Write(UserBuffer& src) {
     const size_t size = std::min(sizeof bytes, src.size());
     const ErrnoOr<size_t> copied = src.CopyIn(std::as_writable_bytes(std::span(bytes, size)));
     if (!copied.ok()) {
+      Finish(after);
       if (done == 0) return copied.error();
       break;
     }

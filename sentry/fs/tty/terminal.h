@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -118,6 +119,8 @@ class Terminal : public task::ControllingTerminal, private wait::TimerClient {
 
  private:
   void OnTimer() override;
+  // What a read gets; kAgain for nothing yet.
+  ErrnoOr<size_t> TakeLocked(std::span<char> bytes, bool nonblocking) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // kAgain until VMIN and VTIME are satisfied. Says how many bytes may be taken otherwise.
   ErrnoOrVoid CheckMinimumLocked(size_t wanted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOrVoid WaitTimeLocked(size_t have, uint64_t tenths) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -143,9 +143,6 @@ ErrnoOr<int64_t> Rest(Terminal& terminal, const IoctlRequest& request) {
       return Put(request, static_cast<uint32_t>(terminal.device()));
     case TIOCSTI:  // Linux without dev.tty.legacy_tiocsti
       return Errno::kIo;
-    case TIOCMGET:
-    case TIOCGICOUNT:
-      return Errno::kInval;
     default:
       return Errno::kNotTy;
   }
