@@ -102,6 +102,8 @@ TEST_F(JobControlTest, ABackgroundReaderStopsUntilItIsBroughtToTheForeground) {
   SetForeground(pid);
   EXPECT_EQ(Call(SYS_kill, {static_cast<uint64_t>(-pid), SIGCONT}), 0);
   platform_->Pump();
+  EXPECT_EQ(Result(*child), SYS_read);  // to be made again
+  EXPECT_EQ(child->Syscall(SYS_read, {slave_, scratch_ + 512, 16}), std::nullopt);
   Type("hi\n");
   EXPECT_EQ(Result(*child), 3);
 }
@@ -134,6 +136,13 @@ TEST_F(JobControlTest, KeysSignalTheForeground) {
   status = WaitStatus(pid);
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(WTERMSIG(status), SIGINT);
+}
+
+TEST_F(JobControlTest, NoKeyEndsAContainersFirstProcess) {
+  TakeTerminal();
+  Type("\x03\x1c\x1a");
+  EXPECT_EQ(Call(SYS_getpid), 1);
+  EXPECT_FALSE(exit_status_.has_value());
 }
 
 TEST_F(JobControlTest, TheBackgroundMayNotTakeTheTerminal) {

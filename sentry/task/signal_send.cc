@@ -16,8 +16,6 @@ constexpr SignalSet kContinue = SignalSet::Of(SIGCONT);
 // From outside the container: runsc kill, the monitor. Linux: from an ancestor pid namespace.
 bool FromOutside(const siginfo_t& info) { return info.si_code == SI_USER && info.si_pid == 0; }
 
-bool FromKernel(const siginfo_t& info) { return info.si_code > 0; }
-
 // Whether the default action would end the process.
 bool IsFatal(const signal::Action& action, int signo) {
   if (!action.is_default()) return false;
@@ -25,8 +23,8 @@ bool IsFatal(const signal::Action& action, int signo) {
   return what == Default::kTerminate || what == Default::kCore;
 }
 
-// Linux: SIGNAL_UNKILLABLE. What has no handler does not reach a container's init, but for SIGKILL
-// and SIGSTOP from outside.
+// Linux: SIGNAL_UNKILLABLE. What has no handler does not reach a container's init, not even from the
+// kernel (^C, SIGPIPE, SIGALRM); but for SIGKILL and SIGSTOP from outside, and faults (ForceSignal).
 bool InitIsImmune(const ThreadGroup& group, const siginfo_t& info) {
   if (!group.is_container_init || !group.actions->Get(info.si_signo).is_default()) return false;
   const bool unblockable = signal::kUnblockable.Has(info.si_signo);
@@ -99,7 +97,7 @@ bool Task::SendToThreadLocked(const siginfo_t& info) {
   if (signo == SIGCONT || signo == SIGKILL) ContinueGroupLocked(group, signo == SIGCONT);
   const bool blocked = mask_.Has(signo) || (saved_mask_.has_value() && saved_mask_->Has(signo));
   if (!blocked && group.actions->Ignores(signo)) return false;
-  if (!blocked && InitIsImmune(group, info) && !FromKernel(info)) return false;
+  if (!blocked && InitIsImmune(group, info)) return false;
   if (!pending_.Add(info, group.Limit(RLIMIT_SIGPENDING).rlim_cur)) return false;
   WakeForSignalLocked(group, this, info);
   return true;
@@ -117,7 +115,7 @@ bool Task::SendToGroupLocked(ThreadGroup& group, const siginfo_t& info) {
   const bool blocked =
       leader.mask_.Has(signo) || (leader.saved_mask_.has_value() && leader.saved_mask_->Has(signo));
   if (!blocked && group.actions->Ignores(signo)) return false;
-  if (!blocked && InitIsImmune(group, info) && !FromKernel(info)) return false;
+  if (!blocked && InitIsImmune(group, info)) return false;
   if (!group.pending.Add(info, group.Limit(RLIMIT_SIGPENDING).rlim_cur)) return false;
   WakeForSignalLocked(group, nullptr, info);
   return true;
@@ -135,7 +133,7 @@ void Task::WakeForSignalLocked(ThreadGroup& group, Task* only, const siginfo_t& 
     if (target == nullptr && !task->killed_ && (signo == SIGKILL || !task->mask_.Has(signo))) target = task;
   }
   if (target == nullptr) return;
-  const bool immune = InitIsImmune(group, info) && !FromKernel(info);
+  const bool immune = InitIsImmune(group, info);
   const bool fatal = signo == SIGKILL || (IsFatal(group.actions->Get(signo), signo) && !immune);
   if (fatal) {
     BeginGroupExitLocked(group, signo, nullptr);
