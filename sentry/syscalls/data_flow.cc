@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sentry/fs/pipe/pipe_file.h"
+#include "sentry/vfs/file_events.h"
 #include "sentry/vfs/operations.h"
 
 namespace cloister::syscalls {
@@ -53,6 +54,8 @@ Outcome DataFlow::Step(Task& task) {
     const ErrnoOr<size_t> moved = Round(task);
     if (!moved.ok()) return Stopped(task, moved.error());
     if (*moved == 0) break;
+    if (in.file->path()) vfs::FileEvents::TellPath(in.file->path(), IN_ACCESS);
+    if (out.file->path()) vfs::FileEvents::TellPath(out.file->path(), IN_MODIFY);
     total += *moved;
     left -= *moved;
     if (task.interrupted()) break;

@@ -8,6 +8,7 @@
 
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
+#include "sentry/vfs/file_events.h"
 
 namespace cloister::syscalls {
 namespace {
@@ -67,6 +68,9 @@ struct Transfer {
 
   Outcome Step(Task& task) {
     ErrnoOr<size_t> result = Once(task);
+    if (result.ok() && *result > 0 && file->path()) {
+      vfs::FileEvents::TellPath(file->path(), write ? IN_MODIFY : IN_ACCESS);
+    }
     if (!write || !result.ok()) {
       if (!result.ok() && result.error() == Errno::kPipe && write) {
         if (total > 0) return Answer(static_cast<int64_t>(total));

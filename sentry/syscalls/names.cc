@@ -8,6 +8,7 @@
 
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
+#include "sentry/vfs/file_events.h"
 #include "sentry/vfs/operations.h"
 
 namespace cloister::syscalls {
@@ -222,6 +223,7 @@ ErrnoOr<size_t> Getdents(Task& task, const SyscallArgs& args) {
     return true;
   }));
   if (too_small) return Errno::kInval;
+  vfs::FileEvents::TellPath(file->path(), IN_ACCESS);
   TRY_VOID(usermem::CopyOutBytes(task.space(), args.Addr(1), out));
   return out.size();
 }

@@ -8,7 +8,7 @@ std::vector<std::span<const Entry>> Themes() {
       FutexSyscalls(),      PrctlSyscalls(),     SchedulingSyscalls(), MemorySyscalls(),    FileIoSyscalls(),
       DescriptorSyscalls(), OpenSyscalls(),      NameSyscalls(),       AttributeSyscalls(), PollSyscalls(),
       EpollSyscalls(),      EventFileSyscalls(), SocketSyscalls(),     MessageSyscalls(),   CopySyscalls(),
-      MemoryFileSyscalls(), MountSyscalls(),
+      MemoryFileSyscalls(), MountSyscalls(),     WatchSyscalls(),
   };
 }
 

@@ -32,6 +32,7 @@ std::span<const Entry> MessageSyscalls();     // messages.cc: send, recv and the
 std::span<const Entry> CopySyscalls();        // copies.cc: sendfile, splice, copy_file_range
 std::span<const Entry> MemoryFileSyscalls();  // memory_files.cc: memfd_create
 std::span<const Entry> MountSyscalls();       // mounts.cc
+std::span<const Entry> WatchSyscalls();       // watches.cc: inotify
 
 // All of them (themes.cc).
 std::vector<std::span<const Entry>> Themes();

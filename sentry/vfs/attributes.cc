@@ -2,6 +2,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "sentry/vfs/file_events.h"
 #include "sentry/vfs/operations.h"
 #include "sentry/vfs/permission.h"
 
@@ -26,6 +27,12 @@ std::optional<AttrChange::Time> ToChange(const timespec& time) {
 
 ErrnoOrVoid CheckSize(const Caller& caller, uint64_t size) {
   return size > caller.max_file_size ? Errno::kFBig : Ok();
+}
+
+ErrnoOrVoid SetAndTell(const Path& path, const AttrChange& change) {
+  TRY_VOID(InodeOf(path).SetAttr(change));
+  FileEvents::TellPath(path, IN_ATTRIB);
+  return {};
 }
 
 // The change of size and of the set-id bits that goes with it.
@@ -87,7 +94,7 @@ ErrnoOrVoid ChangeMode(const Caller& caller, const Path& path, mode_t mode) {
   if (!IsOwnerOrCapable(*caller.cred, owner)) return Errno::kPerm;
   mode &= 07777;
   if ((mode & S_ISGID) != 0 && !MayKeepSetGid(*caller.cred, owner.gid)) mode &= ~S_ISGID;
-  return inode.SetAttr({.mode = mode});
+  return SetAndTell(path, {.mode = mode});
 }
 
 ErrnoOrVoid ChangeOwner(const Caller& caller, const Path& path, uid_t uid, gid_t gid) {
@@ -109,7 +116,7 @@ ErrnoOrVoid ChangeOwner(const Caller& caller, const Path& path, uid_t uid, gid_t
   // The set-id bits go whoever asks, root too.
   const mode_t mode = WithoutSetId(cred, owner);
   if (!inode.is_directory() && mode != owner.mode) change.mode = mode & 07777;
-  return inode.SetAttr(change);
+  return SetAndTell(path, change);
 }
 
 ErrnoOrVoid ChangeTimes(const Caller& caller, const Path& path, const timespec* times) {
@@ -120,10 +127,10 @@ ErrnoOrVoid ChangeTimes(const Caller& caller, const Path& path, const timespec* 
   const Ownership owner = TRY(inode.GetOwnership());
   if (times == nullptr || (times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW)) {
     if (!IsOwnerOrCapable(*caller.cred, owner)) TRY_VOID(CheckPermission(*caller.cred, owner, W_OK));
-    return inode.SetAttr({.atime = AttrChange::Time{true, {}}, .mtime = AttrChange::Time{true, {}}});
+    return SetAndTell(path, {.atime = AttrChange::Time{true, {}}, .mtime = AttrChange::Time{true, {}}});
   }
   if (!IsOwnerOrCapable(*caller.cred, owner)) return Errno::kPerm;
-  return inode.SetAttr({.atime = ToChange(times[0]), .mtime = ToChange(times[1])});
+  return SetAndTell(path, {.atime = ToChange(times[0]), .mtime = ToChange(times[1])});
 }
 
 ErrnoOrVoid Truncate(const Caller& caller, const Path& path, uint64_t size) {
@@ -133,7 +140,9 @@ ErrnoOrVoid Truncate(const Caller& caller, const Path& path, uint64_t size) {
   TRY_VOID(CheckInode(*caller.cred, inode, W_OK));
   TRY_VOID(CheckWritable(*path.mount()));
   TRY_VOID(CheckSize(caller, size));
-  return SetSize(caller, inode, size);
+  TRY_VOID(SetSize(caller, inode, size));
+  FileEvents::TellPath(path, IN_MODIFY);
+  return {};
 }
 
 ErrnoOrVoid TruncateFile(const Caller& caller, FileDescription& file, uint64_t size) {
@@ -141,7 +150,9 @@ ErrnoOrVoid TruncateFile(const Caller& caller, FileDescription& file, uint64_t s
   const Ref<Inode> inode = file.inode();
   if (!inode || inode->type() != S_IFREG) return Errno::kInval;
   TRY_VOID(CheckSize(caller, size));
-  return SetSize(caller, *inode, size);
+  TRY_VOID(SetSize(caller, *inode, size));
+  if (file.path()) FileEvents::TellPath(file.path(), IN_MODIFY);
+  return {};
 }
 
 ErrnoOrVoid ClearSetIdForWrite(const Caller& caller, FileDescription& file) {

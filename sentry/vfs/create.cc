@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/functional/function_ref.h"
+#include "sentry/vfs/file_events.h"
 #include "sentry/vfs/operations.h"
 #include "sentry/vfs/permission.h"
 
@@ -28,6 +29,7 @@ ErrnoOr<Path> MakeName(const Caller& caller, const Path& start, std::string_view
   TRY_VOID(extra(parent.directory));
   TRY_VOID(MayCreateIn(caller, parent.directory));
   Ref<Inode> inode = TRY(make(*directory.inode()->AsDirectory(), parent.name));
+  FileEvents::TellOfEntry(*directory.inode(), parent.name, *inode, IN_CREATE);
   return Path(parent.directory.mount(), directory.SetChildLocked(parent.name, std::move(inode)));
 }
 
@@ -95,6 +97,7 @@ ErrnoOrVoid MakeLink(const Caller& caller, const Path& target, const Path& start
       },
       [&](DirectoryInode& directory, std::string_view name) -> ErrnoOr<Ref<Inode>> {
         TRY_VOID(directory.Link(name, *inode));
+        FileEvents::Tell(*inode, IN_ATTRIB);
         return inode;
       }));
   return {};

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "sentry/vfs/dentry.h"
+#include "sentry/vfs/file_events.h"
 #include "sentry/vfs/file_locks.h"
 #include "sentry/vfs/mount.h"
 
@@ -24,6 +25,9 @@ FileDescription::~FileDescription() = default;
 
 void FileDescription::OnLastRef() {
   RunReleaseHook();
+  if (path_ && !is_path_only()) {
+    FileEvents::TellPath(path_, writable() ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
+  }
   if (const Ref<Inode> node = inode()) {
     if (FileLocks* const locks = node->locks_if_any()) locks->ReleaseAll(this);
   }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "sentry/vfs/file_events.h"
 #include "sentry/vfs/operations.h"
 #include "sentry/vfs/path_walk.h"
 #include "sentry/vfs/permission.h"
@@ -88,7 +89,10 @@ ErrnoOr<Ref<FileDescription>> OpenFound(const Caller& caller, const Path& path, 
   if ((flags & O_TRUNC) != 0) TRY_VOID(DropSetIdBits(caller, inode));
   // Terminals want to know O_NOCTTY.
   const int hidden = inode.type() == S_IFCHR ? kVfsFlags & ~O_NOCTTY : kVfsFlags;
-  return inode.Open({flags & ~hidden, path, caller.cred});
+  Ref<FileDescription> file = TRY(inode.Open({flags & ~hidden, path, caller.cred}));
+  if ((flags & O_TRUNC) != 0) FileEvents::TellPath(path, IN_MODIFY);
+  FileEvents::TellPath(path, IN_OPEN);
+  return file;
 }
 
 struct Created {
@@ -112,6 +116,7 @@ ErrnoOr<Created> FindOrCreate(const Caller& caller, PathWalk& walk, int flags, m
       TRY_VOID(MayCreateIn(caller, directory));
       const NewNode node = TRY(MakeNewNode(caller, *parent.inode(), S_IFREG | (mode & 07777), 0));
       Ref<Inode> inode = TRY(parent.inode()->AsDirectory()->Create(walk.last(), node));
+      FileEvents::TellOfEntry(*parent.inode(), walk.last(), *inode, IN_CREATE);
       return Created{Path(directory.mount(), parent.SetChildLocked(walk.last(), std::move(inode))), true};
     }
   }

@@ -1,3 +1,4 @@
+#include "sentry/vfs/file_events.h"
 #include "sentry/vfs/operations.h"
 #include "sentry/vfs/permission.h"
 
@@ -17,6 +18,8 @@ ErrnoOrVoid Unlink(const Caller& caller, const Path& start, std::string_view pat
   if (caller.mounts->IsMountPoint(*victim)) return Errno::kBusy;
   TRY_VOID(directory.inode()->AsDirectory()->Unlink(parent.name, *victim->inode()));
   directory.DropChildLocked(parent.name);
+  FileEvents::TellOfEntry(*directory.inode(), parent.name, *victim->inode(), IN_DELETE);
+  FileEvents::TellUnlinked(*victim->inode());
   return {};
 }
 
@@ -37,6 +40,8 @@ ErrnoOrVoid RemoveDirectory(const Caller& caller, const Path& start, std::string
   absl::MutexLock victim_lock(&victim->mu());
   TRY_VOID(directory.inode()->AsDirectory()->Rmdir(parent.name, *victim->inode()));
   directory.DropChildLocked(parent.name);
+  FileEvents::TellOfEntry(*directory.inode(), parent.name, *victim->inode(), IN_DELETE);
+  FileEvents::TellUnlinked(*victim->inode());
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include <linux/fs.h>
 #include <unistd.h>
 
+#include "sentry/vfs/file_events.h"
 #include "sentry/vfs/operations.h"
 #include "sentry/vfs/permission.h"
 
@@ -100,6 +101,15 @@ ErrnoOrVoid CheckFlags(const Caller& caller, uint32_t flags) {
   return {};
 }
 
+// Linux: fsnotify_move. `replaced` is null but where a name was taken over.
+void TellMoved(const Parent& from, const Parent& to, const Inode& moved, Inode* replaced) {
+  const uint32_t cookie = FileEvents::NextCookie();
+  FileEvents::TellOfEntry(*from.directory.dentry()->inode(), from.name, moved, IN_MOVED_FROM, cookie);
+  FileEvents::TellOfEntry(*to.directory.dentry()->inode(), to.name, moved, IN_MOVED_TO, cookie);
+  if (replaced != nullptr) FileEvents::TellUnlinked(*replaced);
+  FileEvents::Tell(moved, IN_MOVE_SELF);
+}
+
 ErrnoOrVoid RenameLocked(const Caller& caller, const Parent& from, const Parent& to, uint32_t flags,
                          DirectoryLocks& locks, Ref<Dentry>* keep) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   Dentry& old_directory = *from.directory.dentry();
@@ -118,8 +128,11 @@ ErrnoOrVoid RenameLocked(const Caller& caller, const Parent& from, const Parent&
                                                         target->inode().get(), flags));
   if (names.exchange()) {
     Dentry::ExchangeLocked(old_directory, from.name, new_directory, to.name);
+    TellMoved(from, to, *old->inode(), nullptr);
+    TellMoved(to, from, *target->inode(), nullptr);
   } else {
     Dentry::MoveLocked(old_directory, from.name, new_directory, to.name);
+    TellMoved(from, to, *old->inode(), target->inode().get());
   }
   return {};
 }

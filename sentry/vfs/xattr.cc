@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "sentry/vfs/file_events.h"
 #include "sentry/vfs/operations.h"
 #include "sentry/vfs/permission.h"
 
@@ -84,7 +85,9 @@ ErrnoOrVoid SetXattr(const Caller& caller, const Path& path, const std::string& 
   if (path.mount()) TRY_VOID(CheckWritable(*path.mount()));
   Inode& inode = *path.dentry()->inode();
   TRY_VOID(MayWrite(*caller.cred, inode, name));
-  return inode.SetXattr(name, value, flags);
+  TRY_VOID(inode.SetXattr(name, value, flags));
+  FileEvents::TellPath(path, IN_ATTRIB);
+  return {};
 }
 
 ErrnoOrVoid RemoveXattr(const Caller& caller, const Path& path, const std::string& name) {
@@ -92,7 +95,9 @@ ErrnoOrVoid RemoveXattr(const Caller& caller, const Path& path, const std::strin
   if (path.mount()) TRY_VOID(CheckWritable(*path.mount()));
   Inode& inode = *path.dentry()->inode();
   TRY_VOID(MayWrite(*caller.cred, inode, name));
-  return inode.RemoveXattr(name);
+  TRY_VOID(inode.RemoveXattr(name));
+  FileEvents::TellPath(path, IN_ATTRIB);
+  return {};
 }
 
 ErrnoOr<std::vector<std::string>> ListXattr(const Caller& caller, const Path& path) {

@@ -13,6 +13,7 @@ namespace cloister::event {
 using usermem::UserBuffer;
 using wait::Poll;
 
+class InotifyFile;
 class SignalFd;
 class TimerFd;
 
@@ -25,10 +26,11 @@ class AnonFile : public vfs::FileDescription {
   Ref<vfs::Inode> inode() const override { return vfs::SharedAnonInode(); }
   std::string Name() const override { return "anon_inode:" + std::string(kind_); }
 
-  // timerfd_settime(2) and signalfd(2) want one of theirs.
+  // timerfd_settime(2), signalfd(2) and inotify_add_watch(2) want one of theirs.
   AnonFile* AsAnon() override { return this; }
   virtual SignalFd* AsSignal() { return nullptr; }
   virtual TimerFd* AsTimer() { return nullptr; }
+  virtual InotifyFile* AsInotify() { return nullptr; }
 
  private:
   const std::string_view kind_;
