@@ -3,11 +3,13 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/error/status.h"
 #include "sentry/boot/terminal.h"
 #include "sentry/fs/cgroup/cgroup_fs.h"
 #include "sentry/fs/dev/memory_devices.h"
 #include "sentry/fs/pipe/pipe_file.h"
+#include "sentry/fs/proc/proc_fs.h"
 #include "sentry/fs/sys/sys_fs.h"
 #include "sentry/task/current.h"
 #include "sentry/task/task.h"
@@ -31,6 +33,12 @@ cgroup::Limits LimitsOf(const control::Container& container) {
 absl::StatusOr<kernfs::Mountable> MakeFileSystem(task::Kernel& kernel, const control::Container& container,
                                                  const control::Mount& mount) {
   const std::string& type = mount.type();
+  if (type == "proc") {
+    const std::string options = absl::StrJoin(mount.options(), ",");
+    ErrnoOr<kernfs::Mountable> made = proc::MakeProc(kernel, options);
+    if (!made.ok()) return ToStatus(made.error(), options);
+    return *std::move(made);
+  }
   if (type == "sysfs") return sys::MakeSys(kernel);
   if (type == "devpts") return MountDevPts(kernel, mount);
   if (type == "cgroup" || type == "cgroup2") return cgroup::MakeCgroup2(kernel, LimitsOf(container));
