@@ -13,7 +13,7 @@
 #include "sentry/fs/kernfs/link.h"
 #include "sentry/fs/kernfs/text_file.h"
 #include "sentry/fs/proc/pid_directory.h"
-#include "sentry/fs/proc/subject.h"
+#include "sentry/fs/proc/subject_nodes.h"
 #include "sentry/fs/proc/sys_tree.h"
 #include "sentry/fs/proc/system_text.h"
 #include "sentry/task/current.h"
@@ -42,10 +42,11 @@ class SelfLink final : public kernfs::LinkBase {
 };
 
 // The root: fixed names, then a directory for each process.
-class RootDirectory final : public kernfs::StaticDirectory {
+class RootDirectory final : public NothingIsMade<kernfs::StaticDirectory> {
  public:
   RootDirectory(Ref<kernfs::Tree> tree, task::Kernel& kernel)
-      : StaticDirectory(std::move(tree), {.mode = 0555, .links = 2, .inode = 1}), kernel_(kernel) {}
+      : NothingIsMade(std::move(tree), kernfs::NodeSpec{.mode = 0555, .links = 2, .inode = 1}),
+        kernel_(kernel) {}
 
   Cache cache() const override { return Cache::kRevalidate; }
 

@@ -59,7 +59,9 @@ TEST_F(ProcFsTest, NamesAreNumbersWithoutOrnament) {
 }
 
 TEST_F(ProcFsTest, NothingIsMadeOrRemoved) {
-  EXPECT_THAT(Mkdir(root, "/proc/new"), FailsWith(Errno::kPerm));
+  EXPECT_THAT(Mkdir(root, "/proc/new"), FailsWith(Errno::kNoEnt));
+  EXPECT_THAT(Open(root, "/proc/self/new", O_CREAT | O_RDWR), FailsWith(Errno::kNoEnt));
+  EXPECT_THAT(Mkdir(root, "/proc/sys/new"), FailsWith(Errno::kPerm));
   EXPECT_THAT(Remove(root, "/proc/self/status"), FailsWith(Errno::kPerm));
   EXPECT_THAT(vfs::ChangeMode(root, At("/proc/meminfo"), 0777), FailsWith(Errno::kPerm));
 }

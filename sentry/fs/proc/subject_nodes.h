@@ -38,10 +38,22 @@ class SubjectNode : public Base {
 using SubjectText = SubjectNode<kernfs::TextInode>;
 using SubjectLink = SubjectNode<kernfs::LinkBase>;
 
-// A directory about a subject. It is empty as soon as the subject is gone, whatever was found in it.
-class SubjectDirectory : public SubjectNode<kernfs::Directory> {
+// Linux answers ENOENT to whoever wants to make a name in proc: there the lookup itself fails, before
+// permission and support for it are looked at.
+template <typename Base>
+class NothingIsMade : public Base {
  public:
-  using SubjectNode::SubjectNode;
+  using Base::Base;
+  ErrnoOr<Ref<vfs::Inode>> Create(std::string_view, const vfs::NewNode&) override { return Errno::kNoEnt; }
+  ErrnoOr<Ref<vfs::Inode>> Symlink(std::string_view, std::string_view, const vfs::NewNode&) override {
+    return Errno::kNoEnt;
+  }
+};
+
+// A directory about a subject. It is empty as soon as the subject is gone, whatever was found in it.
+class SubjectDirectory : public NothingIsMade<SubjectNode<kernfs::Directory>> {
+ public:
+  using NothingIsMade::NothingIsMade;
 
   Cache cache() const final { return Cache::kRevalidate; }
   ErrnoOr<Ref<vfs::Inode>> Lookup(std::string_view name) final {
