@@ -1,6 +1,7 @@
 #include "sentry/boot/file_systems.h"
 
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -8,9 +9,11 @@
 #include "sentry/boot/terminal.h"
 #include "sentry/fs/cgroup/cgroup_fs.h"
 #include "sentry/fs/dev/memory_devices.h"
+#include "sentry/fs/overlay/overlay_fs.h"
 #include "sentry/fs/pipe/pipe_file.h"
 #include "sentry/fs/proc/proc_fs.h"
 #include "sentry/fs/sys/sys_fs.h"
+#include "sentry/fs/tmp/tmp_fs.h"
 #include "sentry/task/current.h"
 #include "sentry/task/task.h"
 
@@ -45,7 +48,17 @@ absl::StatusOr<kernfs::Mountable> MakeFileSystem(task::Kernel& kernel, const con
   return absl::InvalidArgumentError(absl::StrCat("unknown file system type \"", type, "\""));
 }
 
-absl::StatusOr<kernfs::Mountable> OverlayOver(kernfs::Mountable lower) { return lower; }
+absl::StatusOr<kernfs::Mountable> OverlayOver(task::Kernel& kernel, kernfs::Mountable lower) {
+  tmp::TmpOptions options;
+  options.mode = 0755;
+  options.max_bytes = kernel.machine().total_memory / 2;
+  const Ref<vfs::Mount> upper = tmp::MountTmp(options, 0);
+  ErrnoOr<overlay::Layer> made =
+      overlay::Make({std::move(lower.fs), std::move(lower.root)},
+                    {Ref<vfs::FileSystem>(&upper->fs()), upper->root()->inode()});
+  if (!made.ok()) return ToStatus(made.error(), "overlay");
+  return kernfs::Mountable{std::move(made->fs), std::move(made->root)};
+}
 
 void RegisterSpecialFiles() {
   pipe::ServeFifos();

@@ -12,8 +12,8 @@ namespace cloister::boot {
 absl::StatusOr<kernfs::Mountable> MakeFileSystem(task::Kernel& kernel, const control::Container& container,
                                                  const control::Mount& mount);
 
-// `lower` with all changes kept in memory.
-absl::StatusOr<kernfs::Mountable> OverlayOver(kernfs::Mountable lower);
+// `lower` with all changes kept in memory, at most half of the machine's.
+absl::StatusOr<kernfs::Mountable> OverlayOver(task::Kernel& kernel, kernfs::Mountable lower);
 
 // Memory devices and FIFOs on every file system get their drivers. Once, before the first container.
 void RegisterSpecialFiles();

@@ -52,7 +52,7 @@ class Builder {
  private:
   absl::Status MountRoot() {
     kernfs::Mountable root = TRY_STATUS(gofer_(0, container_.root_shared()));
-    if (container_.root_overlay()) root = TRY_STATUS(OverlayOver(std::move(root)));
+    if (container_.root_overlay()) root = TRY_STATUS(OverlayOver(kernel_, std::move(root)));
     root_ = MakeRef<vfs::Mount>(root.fs, vfs::Dentry::MakeRoot(root.root), 0, std::string("none"));
     caller_.cred = auth::Credentials::Root();
     caller_.mounts = MakeRef<vfs::MountNamespace>(root_);
