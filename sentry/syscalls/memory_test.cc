@@ -74,6 +74,16 @@ TEST_F(MemorySyscallTest, ForkHasItsOwnMemoryAndIsWaitedFor) {
   EXPECT_EQ(WEXITSTATUS(Get<int>(scratch_ + 64)), 3);
 }
 
+TEST_F(MemorySyscallTest, AChildMayEndWithNoValidSignal) {
+  const Ref<inproc::Thread> child = Clone(254, 0);
+  const std::optional<int64_t> pid = Result(*thread_);
+  EXPECT_EQ(child->Syscall(SYS_exit_group, {3}), std::nullopt);
+  platform_->Pump();
+  EXPECT_EQ(Call(SYS_wait4, {~uint64_t{0}, 0, __WALL, 0}), pid);
+  Put(scratch_, clone_args{.exit_signal = 65});
+  EXPECT_EQ(Call(SYS_clone3, {scratch_, sizeof(clone_args)}), -EINVAL);
+}
+
 TEST_F(MemorySyscallTest, FutexWakesAThread) {
   const Ref<inproc::Thread> other = NewThread();
   EXPECT_EQ(other->Syscall(SYS_futex, {scratch_, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 1, 0}), -EAGAIN);

@@ -100,6 +100,7 @@ struct Clone3Call : CloneCall {
       if (TRY(task.CopyIn(UserPtr<const uint8_t>(args.Addr(0) + i))) != 0) return Errno::k2Big;
     }
     if (given.exit_signal > CSIGNAL || (given.flags & CSIGNAL) || given.cgroup != 0) return Errno::kInval;
+    if (given.exit_signal != 0 && !signal::IsValid(static_cast<int>(given.exit_signal))) return Errno::kInval;
     if (given.set_tid_size != 0) return Errno::kPerm;
     if ((given.flags & (CLONE_THREAD | CLONE_PARENT)) && given.exit_signal != 0) return Errno::kInval;
     if ((given.stack == 0) != (given.stack_size == 0)) return Errno::kInval;

@@ -248,7 +248,7 @@ void Task::EndOfProcessLocked(ThreadGroup& group) {
     const signal::Action action = parent->actions->Get(SIGCHLD);
     auto_reap = action.is_ignore() || (action.flags & SA_NOCLDWAIT);
   }
-  if (group.exit_signal != 0) {
+  if (signal::IsValid(group.exit_signal)) {  // clone(2) takes any number up to 255
     const int status = group.wait_status;
     siginfo_t info = WIFEXITED(status) ? ChildInfo(group, CLD_EXITED, WEXITSTATUS(status), group.uid)
                                        : ChildInfo(group, CLD_KILLED, WTERMSIG(status), group.uid);

@@ -23,6 +23,12 @@ int64_t HostClock(clockid_t clock) {
   return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
 }
 
+// Both at least 0; what lies behind the end of time lies at it.
+int64_t AddClipped(int64_t a, int64_t b) {
+  int64_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
 }  // namespace
 
 int64_t TimerClockNow(const ThreadGroup& group, TimerClock clock) {
@@ -52,7 +58,7 @@ class ProcessTimers::Timer final : public wait::TimerClient {
       old = LeftLocked(now);
       interval_ns_ = setting.interval_ns;
       overrun_ = 0;
-      due_ = setting.value_ns == 0 ? 0 : absolute ? setting.value_ns : now + setting.value_ns;
+      due_ = setting.value_ns == 0 ? 0 : absolute ? setting.value_ns : AddClipped(now, setting.value_ns);
     }
     Rearm();
     return old;
@@ -79,7 +85,7 @@ class ProcessTimers::Timer final : public wait::TimerClient {
         if (interval_ns_ > 0) {
           const int64_t missed = (now - due_) / interval_ns_;
           overrun_ = static_cast<int>(std::min<int64_t>(missed, INT32_MAX));
-          due_ += (missed + 1) * interval_ns_;
+          due_ = AddClipped(due_, (missed + 1) * interval_ns_);
         } else {
           due_ = 0;
         }
