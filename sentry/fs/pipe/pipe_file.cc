@@ -19,7 +19,9 @@ ErrnoOr<Ref<FileDescription>> OpenEnd(const OpenRequest& request, Ref<vfs::Inode
                                       Ref<PipeChannel> channel) {
   const int access = request.flags & O_ACCMODE;
   if (access == O_ACCMODE) return Errno::kInval;
-  if (access == O_WRONLY && (request.flags & O_NONBLOCK) && channel->ends().readers == 0) return Errno::kNxIo;
+  // A pipe without a name is opened again, through /proc/PID/fd, without waiting for its other end.
+  if (!inode && access == O_WRONLY && (request.flags & O_NONBLOCK) && channel->ends().readers == 0)
+    return Errno::kNxIo;
   return Ref<FileDescription>(
       MakeRef<PipeFile>(request.flags, request.path, request.cred, std::move(inode), std::move(channel)));
 }
@@ -53,13 +55,13 @@ PipeFile::PipeFile(int flags, vfs::Path path, auth::CredRef cred, Ref<vfs::Inode
 PipeFile::~PipeFile() { channel_->CloseEnd(readable(), writable()); }
 
 Poll PipeFile::Ready() const {
-  // A reader that came before every writer sees no hang-up (f_version in Linux).
-  const uint64_t seen = seen_.writers == 0 ? seen_.writer_opens : ~uint64_t{0};
+  // A FIFO's reader that came before every writer sees no hang-up (f_version in Linux).
+  const uint64_t seen = !inode_ && seen_.writers == 0 ? seen_.writer_opens : ~uint64_t{0};
   return channel_->Ready(readable(), writable(), seen);
 }
 
 bool PipeFile::OpenPending() const {
-  if (readable() == writable()) return false;
+  if (inode_ || readable() == writable()) return false;
   const PipeChannel::Ends now = channel_->ends();
   if (readable()) return seen_.writers == 0 && now.writer_opens == seen_.writer_opens;
   return seen_.readers == 0 && now.reader_opens == seen_.reader_opens;

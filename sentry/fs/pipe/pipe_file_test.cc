@@ -60,6 +60,21 @@ TEST(Fifo, AWriterThatCameAndWentEndsTheWait) {
   EXPECT_EQ((*reader)->Ready(), Poll::kHup);
 }
 
+TEST(PipeFile, OpenedAgainItWaitsForNobody) {
+  auto [reader, writer] = MakePipe(0, auth::Credentials::Root());
+  const Ref<vfs::Inode> inode = reader->inode();
+  writer.reset();
+  auto again = inode->Open({.flags = O_RDONLY, .path = {}, .cred = auth::Credentials::Root()});
+  ASSERT_TRUE(again.ok());
+  EXPECT_FALSE((*again)->OpenPending());
+  EXPECT_EQ((*again)->Ready(), Poll::kHup);
+  again->reset();
+  reader.reset();
+  again = inode->Open({.flags = O_WRONLY | O_NONBLOCK, .path = {}, .cred = auth::Credentials::Root()});
+  ASSERT_TRUE(again.ok());
+  EXPECT_FALSE((*again)->OpenPending());
+}
+
 TEST(Fifo, NonBlockingOpens) {
   const auto fifo = NewFifo();
   EXPECT_EQ(Open(fifo, O_WRONLY | O_NONBLOCK).error(), Errno::kNxIo);
