@@ -120,16 +120,6 @@ void Task::SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager>
   if (tid() != pid()) kernel().RenameTaskLocked(*this, pid());
 }
 
-// execve(2) unshares a table that others use.
-Ref<vfs::FdTable> Task::UnshareFiles() {
-  if (files_->ref_count() > 1) {
-    Ref<vfs::FdTable> copy = files_->Copy();
-    absl::MutexLock lock(&own_mu_);
-    files_ = std::move(copy);
-  }
-  return files_;
-}
-
 // Runs what is left of the image's operations, then fills the memory and starts.
 void Task::ExecStep(const platform::Trap* trap) {
   if (trap != nullptr) {

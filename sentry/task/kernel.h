@@ -67,8 +67,9 @@ class Kernel {
   Tracer tracer() const { return tracer_; }
   void SetTracer(Tracer tracer) { tracer_ = tracer; }
 
-  // Linux: tasklist_lock and every sighand lock in one. Not taken by ordinary syscalls.
-  absl::Mutex& tree_mu() ABSL_LOCK_RETURNED(tree_mu_) { return tree_mu_; }
+  // Linux: tasklist_lock and every sighand lock in one. Not taken by ordinary syscalls. A process has one
+  // kernel; that the lock is static lets the thread-safety analysis know it by one name everywhere.
+  static absl::Mutex& tree_mu() ABSL_LOCK_RETURNED(tree_mu_) { return tree_mu_; }
 
   // The task takes over its group's pid (execve by another thread than the leader).
   void RenameTaskLocked(Task& task, pid_t tid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tree_mu_);
@@ -152,7 +153,7 @@ class Kernel {
   std::atomic<size_t> task_count_{0};
   std::array<std::atomic<uint64_t>, kSyscallNumbers> unimplemented_ = {};
 
-  absl::Mutex tree_mu_;
+  inline static absl::Mutex tree_mu_{absl::kConstInit};
   pid_t last_pid_ ABSL_GUARDED_BY(tree_mu_) = 0;
   absl::btree_map<pid_t, Task*> tasks_ ABSL_GUARDED_BY(tree_mu_);
   absl::btree_map<pid_t, Ref<ThreadGroup>> groups_ ABSL_GUARDED_BY(tree_mu_);

@@ -46,12 +46,6 @@ void Task::MarkWorkLocked() {
   Kick();
 }
 
-void Task::UpdateWorkPendingLocked() {
-  const bool standing = group_->stop != ThreadGroup::Stop::kNone || kernel().frozen();
-  const bool signals = !((pending_.set() | group_->pending.set()).Without(mask_)).empty();
-  work_pending_.store(killed_ || standing || signals, std::memory_order_seq_cst);
-}
-
 bool Task::SendToThread(const siginfo_t& info) {
   wait::WakeScope scope;
   absl::MutexLock lock(&kernel().tree_mu());
@@ -91,7 +85,7 @@ bool Task::SendToThreadLocked(const siginfo_t& info) {
   ThreadGroup& group = *group_;
   const int signo = info.si_signo;
   if (group.state != ThreadGroup::State::kRunning || killed_) return false;
-  PrepareLocked(group, signo, [&group](SignalSet set) {
+  PrepareLocked(group, signo, [&group](SignalSet set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu()) {
     for (Task* task : group.tasks) task->DiscardPendingLocked(set);
   });
   if (signo == SIGCONT || signo == SIGKILL) ContinueGroupLocked(group, signo == SIGCONT);
@@ -106,7 +100,7 @@ bool Task::SendToThreadLocked(const siginfo_t& info) {
 bool Task::SendToGroupLocked(ThreadGroup& group, const siginfo_t& info) {
   const int signo = info.si_signo;
   if (group.state != ThreadGroup::State::kRunning || group.tasks.empty()) return false;
-  PrepareLocked(group, signo, [&group](SignalSet set) {
+  PrepareLocked(group, signo, [&group](SignalSet set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu()) {
     for (Task* task : group.tasks) task->DiscardPendingLocked(set);
   });
   if (signo == SIGCONT || signo == SIGKILL) ContinueGroupLocked(group, signo == SIGCONT);
@@ -120,8 +114,6 @@ bool Task::SendToGroupLocked(ThreadGroup& group, const siginfo_t& info) {
   WakeForSignalLocked(group, nullptr, info);
   return true;
 }
-
-void Task::DiscardPendingLocked(SignalSet set) { pending_.Discard(set); }
 
 // Linux: complete_signal. A fatal signal ends the whole process at once.
 void Task::WakeForSignalLocked(ThreadGroup& group, Task* only, const siginfo_t& info) {
@@ -169,43 +161,6 @@ void Task::ForceSignal(const siginfo_t& info) {
   } else {
     work_pending_.store(true, std::memory_order_release);
   }
-}
-
-std::optional<siginfo_t> Task::TakeSignal(SignalSet wanted) {
-  absl::MutexLock lock(&kernel().tree_mu());
-  std::optional<siginfo_t> taken = pending_.Take(wanted);
-  if (!taken.has_value()) taken = group_->pending.Take(wanted);
-  UpdateWorkPendingLocked();
-  return taken;
-}
-
-void Task::DiscardPending(SignalSet set) {
-  absl::MutexLock lock(&kernel().tree_mu());
-  group_->pending.Discard(set);
-  for (Task* task : group_->tasks) task->DiscardPendingLocked(set);
-}
-
-SignalSet Task::PendingSet() {
-  absl::MutexLock lock(&kernel().tree_mu());
-  return pending_.set() | group_->pending.set();
-}
-
-SignalSet Task::OwnPendingSet() {
-  absl::MutexLock lock(&kernel().tree_mu());
-  return pending_.set();
-}
-
-void Task::SetSignalMask(SignalSet mask) {
-  absl::MutexLock lock(&kernel().tree_mu());
-  mask_ = mask.Without(signal::kUnblockable);
-  UpdateWorkPendingLocked();
-}
-
-void Task::SetTemporaryMask(SignalSet mask) {
-  absl::MutexLock lock(&kernel().tree_mu());
-  if (!saved_mask_.has_value()) saved_mask_ = mask_;
-  mask_ = mask.Without(signal::kUnblockable);
-  UpdateWorkPendingLocked();
 }
 
 }  // namespace cloister::task

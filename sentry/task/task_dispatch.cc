@@ -107,23 +107,6 @@ void Task::Finish(Outcome outcome) {
   }
 }
 
-bool Task::TakeMemoryOp() {
-  if (holds_memory_op_ || mm_->users() == 1) return true;
-  holds_memory_op_ = mm_->TryTakeOp();
-  return holds_memory_op_;
-}
-
-Block Task::MemoryOpBlock() const {
-  Block block;
-  block.on.push_back({Ref<RefCounted>(mm_), &mm_->op_queue(), Poll::kIn});
-  block.at_signal = Restart::kNoIntr;
-  return block;
-}
-
-void Task::ReleaseMemoryOp() {
-  if (std::exchange(holds_memory_op_, false)) mm_->ReleaseOp();
-}
-
 void Task::FinishPlan(RunPlan run) {
   plan_ = std::move(run.plan);
   if (plan_.ops.empty()) {

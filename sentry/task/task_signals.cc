@@ -1,0 +1,54 @@
+#include "sentry/task/task_signals.h"
+
+#include "sentry/task/task.h"
+
+namespace cloister::task {
+
+using signal::SignalSet;
+
+void TaskSignals::UpdateWorkPendingLocked() {
+  const bool standing = group_->stop != ThreadGroup::Stop::kNone || kernel().frozen();
+  const bool signals = !((pending_.set() | group_->pending.set()).Without(mask_)).empty();
+  work_pending_.store(killed_ || standing || signals, std::memory_order_seq_cst);
+}
+
+void TaskSignals::DiscardPendingLocked(SignalSet set) { pending_.Discard(set); }
+
+std::optional<siginfo_t> TaskSignals::TakeSignal(SignalSet wanted) {
+  absl::MutexLock lock(&kernel().tree_mu());
+  std::optional<siginfo_t> taken = pending_.Take(wanted);
+  if (!taken.has_value()) taken = group_->pending.Take(wanted);
+  UpdateWorkPendingLocked();
+  return taken;
+}
+
+void TaskSignals::DiscardPending(SignalSet set) {
+  absl::MutexLock lock(&kernel().tree_mu());
+  group_->pending.Discard(set);
+  for (Task* task : group_->tasks) task->DiscardPendingLocked(set);
+}
+
+SignalSet TaskSignals::PendingSet() {
+  absl::MutexLock lock(&kernel().tree_mu());
+  return pending_.set() | group_->pending.set();
+}
+
+SignalSet TaskSignals::OwnPendingSet() {
+  absl::MutexLock lock(&kernel().tree_mu());
+  return pending_.set();
+}
+
+void TaskSignals::SetSignalMask(SignalSet mask) {
+  absl::MutexLock lock(&kernel().tree_mu());
+  mask_ = mask.Without(signal::kUnblockable);
+  UpdateWorkPendingLocked();
+}
+
+void TaskSignals::SetTemporaryMask(SignalSet mask) {
+  absl::MutexLock lock(&kernel().tree_mu());
+  if (!saved_mask_.has_value()) saved_mask_ = mask_;
+  mask_ = mask.Without(signal::kUnblockable);
+  UpdateWorkPendingLocked();
+}
+
+}  // namespace cloister::task

@@ -1,0 +1,62 @@
+#ifndef CLOISTER_SENTRY_TASK_TASK_SIGNALS_H_
+#define CLOISTER_SENTRY_TASK_TASK_SIGNALS_H_
+
+#include <signal.h>
+
+#include <atomic>
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+#include "sentry/signal/pending_signals.h"
+#include "sentry/signal/signal_frame.h"
+#include "sentry/task/task_parts.h"
+#include "sentry/wait/wait_queue.h"
+
+namespace cloister::task {
+
+// A task's mask and what pends for it: the part of signals that is state. Sending and delivery are
+// Task's.
+class TaskSignals : public TaskParts {
+ public:
+  signal::SignalSet signal_mask() const { return mask_; }  // owner
+  // Replaces the mask (SIGKILL and SIGSTOP never get in) and looks for what is now unblocked. Owner.
+  void SetSignalMask(signal::SignalSet mask) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  // For ppoll, pselect, sigsuspend, epoll_pwait: `mask` while the call is parked; the old mask comes back
+  // when the call ends, or after the handler of the signal that ended it. Owner; before Block is answered.
+  void SetTemporaryMask(signal::SignalSet mask) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  signal::AltStack alt_stack;  // owner
+
+  // Takes a pending signal of `wanted`, of the thread or the process: sigtimedwait(2), signalfd(2). Owner or
+  // signalfd.
+  std::optional<siginfo_t> TakeSignal(signal::SignalSet wanted) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  // Forgets pending signals of the whole process: sigaction(2) with an action that ignores them.
+  void DiscardPending(signal::SignalSet set) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  // sigpending(2): blocked ones that wait.
+  signal::SignalSet PendingSet() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  // /proc/PID/status SigPnd: this thread's own.
+  signal::SignalSet OwnPendingSet() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  // Notified (kIn) when a signal is queued for this task or its process: signalfd, sigtimedwait.
+  wait::WaitQueue& signal_queue() { return signal_queue_; }
+  // A signal is to be delivered or the task is to end: long loops should stop. Any thread.
+  bool interrupted() const { return work_pending_.load(std::memory_order_acquire); }
+
+ protected:
+  using TaskParts::TaskParts;
+
+  // What a look at the signals still has to do: delivery, a stop, the end.
+  void UpdateWorkPendingLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  void DiscardPendingLocked(signal::SignalSet set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+
+  // Owner writes, under tree_mu; others read under tree_mu.
+  signal::SignalSet mask_;
+  std::optional<signal::SignalSet> saved_mask_;  // what comes back after a temporary mask
+  signal::PendingSignals pending_ ABSL_GUARDED_BY(group_->kernel().tree_mu());
+  std::atomic<bool> stopped_{false};  // counted in group().stopped_tasks; changed under tree_mu
+  bool killed_ = false;               // must end; tree_mu
+  std::atomic<bool> work_pending_{false};
+  wait::WaitQueue signal_queue_;
+};
+
+}  // namespace cloister::task
+
+#endif  // CLOISTER_SENTRY_TASK_TASK_SIGNALS_H_
