@@ -14,8 +14,7 @@ namespace {
 
 void AddFilterTables() {
   for (const cloister::boot::AllowedSyscall& allowed : cloister::boot::SentrySyscalls()) {
-    const char* process = allowed.network_only ? "sentry, with --network=host besides" : "sentry";
-    cloister::cmd::AddFilterRule(process, allowed.name, allowed.reason);
+    cloister::cmd::AddFilterRule("sentry", allowed.name, allowed.reason);
   }
   for (const cloister::gofer::AllowedSyscall& allowed : cloister::gofer::GoferSyscalls()) {
     cloister::cmd::AddFilterRule("gofer", allowed.name, allowed.reason);

@@ -15,10 +15,14 @@ namespace {
 // Sends the rest of a stream, without descriptors.
 absl::Status SendAll(int socket, std::span<const std::byte> data) {
   while (!data.empty()) {
-    const ssize_t sent = send(socket, data.data(), data.size(), MSG_NOSIGNAL);
+    iovec piece = {const_cast<std::byte*>(data.data()), data.size()};
+    msghdr message = {};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    const ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL);
     if (sent < 0) {
       if (errno == EINTR) continue;
-      return HostErrorNow("send");
+      return HostErrorNow("sendmsg");
     }
     data = data.subspan(static_cast<size_t>(sent));
   }

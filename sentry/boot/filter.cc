@@ -26,7 +26,6 @@ constexpr AllowedSyscall kSyscalls[] = {
     {SYS_waitid, "waitid", "reaps guest processes"},
     {SYS_sched_setaffinity, "sched_setaffinity", "a guest thread's affinity"},
     {SYS_sched_getaffinity, "sched_getaffinity", "a guest thread's affinity"},
-    {SYS_setpriority, "setpriority", "a guest thread's niceness"},
     // The runtime of C++.
     {SYS_futex, "futex", "locks"},
     {SYS_sched_getparam, "sched_getparam", "a contended lock queues by priority"},
@@ -65,32 +64,25 @@ constexpr AllowedSyscall kSyscalls[] = {
     {SYS_fcntl, "fcntl", "seals of a file in memory; flags of a donated file"},
     {SYS_memfd_create, "memfd_create", "files in memory"},
     {SYS_close, "close", "files"},
-    {SYS_fadvise64, "fadvise64", "readahead of donated files"},
-    {SYS_sync_file_range, "sync_file_range", "files"},
-    {SYS_copy_file_range, "copy_file_range", "copies between host files without a trip through memory"},
     // Waiting.
     {SYS_epoll_pwait2, "epoll_pwait2", "the poller"},
-    {SYS_epoll_pwait, "epoll_pwait", "the poller"},
     {SYS_epoll_wait, "epoll_wait", "the poller"},
     {SYS_epoll_ctl, "epoll_ctl", "the poller"},
     {SYS_poll, "poll", "readiness of a donated file"},
-    {SYS_ppoll, "ppoll", "readiness of a donated file"},
     // Sockets of the gofer, of runsc and of the monitors.
     {SYS_sendmsg, "sendmsg", "gofer, runsc; the guest's sockets"},
     {SYS_recvmsg, "recvmsg", "gofer, runsc; the guest's sockets"},
-    {SYS_sendto, "sendto", "gofer, runsc; the guest's sockets"},
-    {SYS_recvfrom, "recvfrom", "gofer, runsc; the guest's sockets"},
     {SYS_accept4, "accept4", "runsc connects; the guest's sockets"},
     {SYS_shutdown, "shutdown", "donated sockets; the guest's sockets"},
-    // --network=host.
-    {SYS_socket, "socket", "a guest's internet socket", true},
-    {SYS_connect, "connect", "a guest's internet socket", true},
-    {SYS_bind, "bind", "a guest's internet socket", true},
-    {SYS_listen, "listen", "a guest's internet socket", true},
-    {SYS_getsockname, "getsockname", "a guest's internet socket", true},
-    {SYS_getpeername, "getpeername", "a guest's internet socket", true},
-    {SYS_getsockopt, "getsockopt", "a guest's internet socket", true},
-    {SYS_setsockopt, "setsockopt", "a guest's internet socket", true},
+    // The loopback device of --network=none, or what --network=host gives.
+    {SYS_socket, "socket", "a guest's internet socket"},
+    {SYS_connect, "connect", "a guest's internet socket"},
+    {SYS_bind, "bind", "a guest's internet socket"},
+    {SYS_listen, "listen", "a guest's internet socket"},
+    {SYS_getsockname, "getsockname", "a guest's internet socket"},
+    {SYS_getpeername, "getpeername", "a guest's internet socket"},
+    {SYS_getsockopt, "getsockopt", "a guest's internet socket"},
+    {SYS_setsockopt, "setsockopt", "a guest's internet socket"},
 };
 
 constexpr AllowedIoctl kIoctls[] = {
@@ -115,18 +107,17 @@ int violation_log_fd = -1;
 // Names the call in the log and ends the sandbox.
 void OnViolation(int, siginfo_t* info, void*) {
   char line[128];
-  const int length =
-      snprintf(line, sizeof line, "sentry: host syscall %d, made at %p, is not on the list; the sandbox ends\n",
-               info->si_syscall, info->si_call_addr);
+  const int length = snprintf(line, sizeof line,
+                              "sentry: host syscall %d, made at %p, is not on the list; the sandbox ends\n",
+                              info->si_syscall, info->si_call_addr);
   if (violation_log_fd >= 0 && length > 0) {
     [[maybe_unused]] const ssize_t written = write(violation_log_fd, line, static_cast<size_t>(length));
   }
   _exit(128 + SIGSYS);
 }
 
-absl::Status AddRules(scmp_filter_ctx filter, bool network) {
+absl::Status AddRules(scmp_filter_ctx filter) {
   for (const AllowedSyscall& allowed : kSyscalls) {
-    if (allowed.network_only && !network) continue;
     if (allowed.number == SYS_ioctl) continue;
     const int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed.number, 0);
     if (failed != 0) return HostError(-failed, allowed.name);
@@ -147,7 +138,7 @@ absl::Status AddRules(scmp_filter_ctx filter, bool network) {
 std::span<const AllowedSyscall> SentrySyscalls() { return kSyscalls; }
 std::span<const AllowedIoctl> SentryIoctls() { return kIoctls; }
 
-absl::Status LoadSentryFilter(bool network, int log_fd) {
+absl::Status LoadSentryFilter(int log_fd) {
   violation_log_fd = log_fd;
   struct sigaction action = {};
   action.sa_sigaction = OnViolation;
@@ -155,7 +146,7 @@ absl::Status LoadSentryFilter(bool network, int log_fd) {
   if (sigaction(SIGSYS, &action, nullptr) != 0) return HostErrorNow("sigaction");
   const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
   if (filter == nullptr) return absl::ResourceExhaustedError("seccomp_init");
-  absl::Status status = AddRules(filter, network);
+  absl::Status status = AddRules(filter);
   if (status.ok()) {
     seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);

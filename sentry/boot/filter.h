@@ -12,10 +12,9 @@ struct AllowedSyscall {
   int number;
   const char* name;
   const char* reason;
-  bool network_only = false;  // with --network=host alone
 };
 
-// The whole list: what "runsc debug filters" prints and a test holds to at most 60 (75 with a network).
+// The whole list: what "runsc debug filters" prints and a test holds to at most 60.
 std::span<const AllowedSyscall> SentrySyscalls();
 
 // ioctl(2) commands that may pass; every other is refused.
@@ -27,7 +26,7 @@ std::span<const AllowedIoctl> SentryIoctls();
 
 // Confines every thread of this process for good. A call outside the list ends the sandbox; the
 // log (log_fd) then names it.
-absl::Status LoadSentryFilter(bool network, int log_fd);
+absl::Status LoadSentryFilter(int log_fd);
 
 }  // namespace cloister::boot
 

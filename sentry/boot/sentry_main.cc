@@ -125,7 +125,7 @@ absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
   RETURN_IF_ERROR(kernel.platform().Start());
   sentry->control = std::make_unique<ControlServer>(UniqueFd(control::BOOT_FD_CONTROL), *sentry->sandbox);
   RETURN_IF_ERROR(sentry->control->Prepare());
-  return LoadSentryFilter(config.network() == control::NETWORK_HOST, control::BOOT_FD_LOG);
+  return LoadSentryFilter(control::BOOT_FD_LOG);
 }
 
 void TellReady(const absl::Status& status) {
