@@ -150,6 +150,12 @@ struct FcntlCall {
         return 0;
       case F_SETOWN:
         return SetOwner(file, args.Int(2));
+      case F_SETOWN_EX:
+        return SetOwnerEx(task, file, args);
+      case F_GETOWN_EX:
+        TRY_VOID(task.CopyOut(args.Ptr<f_owner_ex>(2),
+                              f_owner_ex{static_cast<__pid_type>(file.owner_type.load()), file.owner_pid}));
+        return 0;
       case F_GETOWN:
         return file.owner_type == F_OWNER_PGRP ? -file.owner_pid.load() : file.owner_pid.load();
       case F_SETSIG:
@@ -185,6 +191,15 @@ struct FcntlCall {
     if (who == INT32_MIN) return Errno::kInval;
     file.owner_type = who < 0 ? F_OWNER_PGRP : F_OWNER_PID;
     file.owner_pid = who < 0 ? -who : who;
+    return 0;
+  }
+
+  static ErrnoOr<int64_t> SetOwnerEx(Task& task, FileDescription& file, const SyscallArgs& args) {
+    const f_owner_ex owner = TRY(task.CopyIn(args.Ptr<const f_owner_ex>(2)));
+    if (owner.type != F_OWNER_TID && owner.type != F_OWNER_PID && owner.type != F_OWNER_PGRP)
+      return Errno::kInval;
+    file.owner_type = owner.type;
+    file.owner_pid = owner.pid;
     return 0;
   }
 

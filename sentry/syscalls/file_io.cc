@@ -45,19 +45,28 @@ struct Transfer {
   ErrnoOr<size_t> Once(Task& task) {
     if (!write) return offset == kAtPosition ? file->Read(buffer) : file->ReadAt(buffer, offset);
     TRY_VOID(LimitSize(task));
-    if (append) {
+    // pwrite(2), BUGS: O_APPEND wins over the offset.
+    if (append || (offset != kAtPosition && Appends())) {
       int64_t end;
-      return file->Append(buffer, &end);
+      const size_t done = TRY(file->Append(buffer, &end));
+      if (offset == kAtPosition) TRY(file->Seek(end, SEEK_SET));
+      return done;
     }
     return offset == kAtPosition ? file->Write(buffer) : file->WriteAt(buffer, offset);
   }
+
+  bool Appends() const { return (file->flags() & O_APPEND) != 0 && file->AsMappable() != nullptr; }
 
   // RLIMIT_FSIZE. Linux: generic_write_checks.
   ErrnoOrVoid LimitSize(Task& task) {
     const uint64_t limit = task.Limit(RLIMIT_FSIZE).rlim_cur;
     if (limit == RLIM_INFINITY || file->AsMappable() == nullptr) return {};
     int64_t at = offset;
-    if (offset == kAtPosition) at = TRY(file->Seek(0, (file->flags() & O_APPEND) ? SEEK_END : SEEK_CUR));
+    if (append || Appends()) {
+      at = static_cast<int64_t>(TRY(file->inode()->GetAttr()).stx_size);
+    } else if (offset == kAtPosition) {
+      at = TRY(file->Seek(0, SEEK_CUR));
+    }
     if (static_cast<uint64_t>(at) >= limit) {
       task.Raise(SIGXFSZ);
       return Errno::kFBig;

@@ -201,6 +201,8 @@ ErrnoOr<size_t> Getdents(Task& task, const SyscallArgs& args) {
   const Ref<vfs::FileDescription> file = TRY(task.GetFile(args.Int(0)));
   vfs::DirectoryFile* const directory = file->AsDirectory();
   if (directory == nullptr) return Errno::kNotDir;
+  // Linux: iterate_dir, IS_DEADDIR.
+  if (file->path() && file->path().dentry()->deleted()) return Errno::kNoEnt;
   const size_t space = std::min<size_t>(args.Uint(2), kMaxBuffer);
   std::vector<std::byte> out;
   bool too_small = false;

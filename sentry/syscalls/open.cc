@@ -23,7 +23,8 @@ struct OpenCall {
   static ErrnoOr<OpenCall> With(Task& task, int dirfd, uint64_t path_addr, int flags, mode_t mode,
                                 uint64_t resolve) {
     const std::string path = TRY(task.CopyInPath(path_addr));
-    const vfs::Path start = TRY(task.StartOf(dirfd, path));
+    // RESOLVE_IN_ROOT: the descriptor's directory is the root, so an absolute path begins there too.
+    const vfs::Path start = TRY(task.StartOf(dirfd, (resolve & RESOLVE_IN_ROOT) != 0 ? "." : path));
     OpenCall call;
     call.file = TRY(vfs::Open(task.MakeCaller(), start, path, flags, mode, resolve));
     call.cloexec = (flags & O_CLOEXEC) != 0;
@@ -35,7 +36,7 @@ struct OpenCall {
   }
 
   Outcome Step(Task& task) {
-    if (file->OpenPending()) {
+    if (!file->nonblocking() && file->OpenPending()) {
       Block block;
       block.on.push_back({Ref<RefCounted>(file), file->wait_queue(), Poll::kIn | Poll::kOut});
       return block;

@@ -19,9 +19,7 @@ constexpr std::string_view kCapability = "security.capability";
 enum class Space { kUser, kTrusted, kSecurity, kNone };
 
 Space SpaceOf(std::string_view name) {
-  const auto in = [&](std::string_view prefix) {
-    return name.size() > prefix.size() && name.starts_with(prefix);
-  };
+  const auto in = [&](std::string_view prefix) { return name.starts_with(prefix); };
   if (in("user.")) return Space::kUser;
   if (in("trusted.")) return Space::kTrusted;
   if (in("security.")) return Space::kSecurity;
@@ -30,6 +28,11 @@ Space SpaceOf(std::string_view name) {
 
 ErrnoOrVoid CheckName(std::string_view name) {
   return name.empty() || name.size() > kMaxName ? Errno::kRange : Ok();
+}
+
+// A space's name alone names nothing. Linux: xattr_resolve_name, behind the permission.
+ErrnoOrVoid CheckWhole(std::string_view name) {
+  return name.find('.') + 1 == name.size() ? Errno::kInval : Ok();
 }
 
 // Linux: xattr_permission for reading.
@@ -74,6 +77,7 @@ ErrnoOr<std::string> GetXattr(const Caller& caller, const Path& path, const std:
   TRY_VOID(CheckName(name));
   Inode& inode = *path.dentry()->inode();
   TRY_VOID(MayRead(*caller.cred, inode, name));
+  TRY_VOID(CheckWhole(name));
   return inode.GetXattr(name);
 }
 
@@ -85,6 +89,7 @@ ErrnoOrVoid SetXattr(const Caller& caller, const Path& path, const std::string& 
   if (path.mount()) TRY_VOID(CheckWritable(*path.mount()));
   Inode& inode = *path.dentry()->inode();
   TRY_VOID(MayWrite(*caller.cred, inode, name));
+  TRY_VOID(CheckWhole(name));
   TRY_VOID(inode.SetXattr(name, value, flags));
   FileEvents::TellPath(path, IN_ATTRIB);
   return {};
@@ -95,6 +100,7 @@ ErrnoOrVoid RemoveXattr(const Caller& caller, const Path& path, const std::strin
   if (path.mount()) TRY_VOID(CheckWritable(*path.mount()));
   Inode& inode = *path.dentry()->inode();
   TRY_VOID(MayWrite(*caller.cred, inode, name));
+  TRY_VOID(CheckWhole(name));
   TRY_VOID(inode.RemoveXattr(name));
   FileEvents::TellPath(path, IN_ATTRIB);
   return {};

@@ -158,5 +158,21 @@ TEST(Fd, OwnerOfSignals) {
   EXPECT_THAT(fcntl(pipe.read.get(), F_GETOWN), SyscallSucceedsWithValue(getpid()));
 }
 
+TEST(Fd, OwnerOfSignalsHasAKind) {
+  const Pipe pipe;
+  f_owner_ex owner = {.type = F_OWNER_PGRP, .pid = getpgrp()};
+  EXPECT_THAT(fcntl(pipe.read.get(), F_SETOWN_EX, &owner), SyscallSucceeds());
+  owner = {};
+  EXPECT_THAT(fcntl(pipe.read.get(), F_GETOWN_EX, &owner), SyscallSucceeds());
+  EXPECT_EQ(owner.type, F_OWNER_PGRP);
+  EXPECT_EQ(owner.pid, getpgrp());
+  owner = {.type = static_cast<__pid_type>(3), .pid = getpid()};
+  EXPECT_THAT(fcntl(pipe.read.get(), F_SETOWN_EX, &owner), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(fcntl(pipe.read.get(), F_SETOWN_EX, BadPointer()), SyscallFailsWithErrno(EFAULT));
+  EXPECT_THAT(fcntl(pipe.read.get(), F_SETSIG, SIGUSR1), SyscallSucceeds());
+  EXPECT_THAT(fcntl(pipe.read.get(), F_GETSIG), SyscallSucceedsWithValue(SIGUSR1));
+  EXPECT_THAT(fcntl(pipe.read.get(), F_SETSIG, 65), SyscallFailsWithErrno(EINVAL));
+}
+
 }  // namespace
 }  // namespace cloister::tests

@@ -142,6 +142,9 @@ TEST_F(FileTest, Pwritev2Appends) {
   const iovec from = Vector(text);
   EXPECT_THAT(pwritev2(fd_.get(), &from, 1, 0, RWF_APPEND), SyscallSucceedsWithValue(2));
   EXPECT_EQ(Contents(), "0123456789zz");
+  EXPECT_THAT(lseek(fd_.get(), 0, SEEK_CUR), SyscallSucceedsWithValue(0));
+  EXPECT_THAT(pwritev2(fd_.get(), &from, 1, -1, RWF_APPEND), SyscallSucceedsWithValue(2));
+  EXPECT_THAT(lseek(fd_.get(), 0, SEEK_CUR), SyscallSucceedsWithValue(14));
 }
 
 TEST_F(FileTest, Seek) {
@@ -168,6 +171,7 @@ TEST_F(FileTest, AppendIgnoresTheOffset) {
   EXPECT_THAT(lseek(appender.get(), 0, SEEK_CUR), SyscallSucceedsWithValue(11));
   EXPECT_THAT(pwrite(appender.get(), "b", 1, 0), SyscallSucceedsWithValue(1));  // pwrite(2), BUGS
   EXPECT_EQ(Contents(), "0123456789ab");
+  EXPECT_THAT(lseek(appender.get(), 0, SEEK_CUR), SyscallSucceedsWithValue(11));
 }
 
 TEST_F(FileTest, TwoAppendersDoNotLoseLines) {

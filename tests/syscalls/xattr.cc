@@ -82,6 +82,8 @@ TEST_F(XattrTest, BadNamesAndPointers) {
               SyscallFailsWithErrno(ERANGE));
   EXPECT_THAT(setxattr(path_, "nonsense.a", "x", 1, 0), SyscallFailsWithErrno(EOPNOTSUPP));
   EXPECT_THAT(setxattr(path_, "user.", "x", 1, 0), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(getxattr(path_, "user.", value, sizeof value), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(removexattr(path_, "user."), SyscallFailsWithErrno(EINVAL));
   EXPECT_THAT(setxattr(path_, "user.a", BadPointer(), 1, 0), SyscallFailsWithErrno(EFAULT));
   EXPECT_THAT(setxattr(path_, BadPointer<char>(), "x", 1, 0), SyscallFailsWithErrno(EFAULT));
   EXPECT_THAT(setxattr(path_, "user.a", std::string(65537, 0).data(), 65537, 0),
