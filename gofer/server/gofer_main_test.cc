@@ -100,110 +100,138 @@ class GoferProcess : public testing::Test {
 };
 
 // Every kind of request once, with the results checked.
-void DoEverything(Peer& peer, uint64_t root, const std::string& tag) {
-  Request request;
-  auto owner = [](Owner* to) {
+struct Everything {
+  Peer& peer;
+  const uint64_t root;
+  const std::string tag;
+  Request request = {};
+  uint64_t file = 0, dir = 0;
+
+  static void SetOwner(Owner* to) {
     to->set_mode(04755);
     to->set_uid(4321);
     to->set_gid(8765);
-  };
-  request.mutable_create()->set_dir(root);
-  request.mutable_create()->set_name("f" + tag);
-  request.mutable_create()->set_flags(O_RDWR);
-  owner(request.mutable_create()->mutable_owner());
-  Reply reply = peer.Call(request);
-  ASSERT_EQ(reply.error(), 0);
-  const uint64_t file = reply.node().node().id();
-  EXPECT_EQ(reply.node().node().attr().uid(), 4321u);
-  EXPECT_EQ(reply.node().node().attr().gid(), 8765u);
-  EXPECT_EQ(reply.node().node().attr().mode(), S_IFREG | 04755u);
-  ASSERT_EQ(peer.fds.size(), 1u);
-  EXPECT_EQ(write(peer.fds[0].get(), "x", 1), 1);
-  request.mutable_create()->set_name("");
-  EXPECT_EQ(peer.Call(request).error(), 0);
+  }
 
-  request.mutable_mkdir()->set_dir(root);
-  request.mutable_mkdir()->set_name("d" + tag);
-  owner(request.mutable_mkdir()->mutable_owner());
-  reply = peer.Call(request);
-  ASSERT_EQ(reply.error(), 0);
-  const uint64_t dir = reply.node().node().id();
-  EXPECT_EQ(reply.node().node().attr().mode() & 07777u, 04755u);
-
-  request.mutable_symlink()->set_dir(dir);
-  request.mutable_symlink()->set_name("l");
-  request.mutable_symlink()->set_target("/etc/passwd");
-  owner(request.mutable_symlink()->mutable_owner());
-  reply = peer.Call(request);
-  ASSERT_EQ(reply.error(), 0);
-  EXPECT_EQ(reply.node().node().attr().uid(), 4321u);
-  request.mutable_readlink()->set_node(reply.node().node().id());
-  EXPECT_EQ(peer.Call(request).readlink().target(), "/etc/passwd");
-
-  request.mutable_mknod()->set_dir(dir);
-  request.mutable_mknod()->set_name("p");
-  request.mutable_mknod()->set_type(S_IFSOCK);
-  owner(request.mutable_mknod()->mutable_owner());
-  EXPECT_EQ(peer.Call(request).error(), 0);
-
-  request.mutable_link()->set_node(file);
-  request.mutable_link()->set_dir(dir);
-  request.mutable_link()->set_name("h");
-  EXPECT_EQ(peer.Call(request).error(), 0);
-
-  SetAttrRequest* set = request.mutable_set_attr();
-  set->set_node(file);
-  set->set_mask(SetAttrRequest::MODE | SetAttrRequest::UID | SetAttrRequest::SIZE | SetAttrRequest::ATIME);
-  set->set_mode(02600);
-  set->set_uid(99);
-  set->set_size(100);
-  reply = peer.Call(request);
-  ASSERT_EQ(reply.error(), 0);
-  EXPECT_EQ(reply.attr().attr().mode(), S_IFREG | 02600u);
-  EXPECT_EQ(reply.attr().attr().uid(), 99u);
-  EXPECT_EQ(reply.attr().attr().size(), 100u);
-
-  request.mutable_get_attr()->set_node(file);
-  EXPECT_EQ(peer.Call(request).attr().attr().nlink(), 2u);
-  request.mutable_open()->set_node(file);
-  request.mutable_open()->set_flags(O_RDWR);
-  EXPECT_EQ(peer.Call(request).error(), 0);
-  request.mutable_read_dir()->set_dir(dir);
-  request.mutable_read_dir()->set_attr_limit(10);
-  EXPECT_EQ(peer.Call(request).read_dir().entries_size(), 3);
-
-  request.mutable_set_xattr()->set_node(file);
-  request.mutable_set_xattr()->set_name("trusted.a");
-  EXPECT_NE(peer.Call(request).error(), 0);  // no CAP_SYS_ADMIN
-  request.mutable_set_xattr()->set_name("user.a");
-  request.mutable_set_xattr()->set_value("1");
-  const int xattrs = peer.Call(request).error();
-  EXPECT_TRUE(xattrs == 0 || xattrs == EOPNOTSUPP);
-  request.mutable_get_xattr()->set_node(file);
-  request.mutable_get_xattr()->set_name("user.a");
-  EXPECT_EQ(peer.Call(request).error(), xattrs);
-  request.mutable_list_xattr()->set_node(file);
-  EXPECT_EQ(peer.Call(request).error(), 0);
-  request.mutable_remove_xattr()->set_node(file);
-  request.mutable_remove_xattr()->set_name("user.a");
-  EXPECT_EQ(peer.Call(request).error(), xattrs);
-  request.mutable_stat_fs()->set_node(dir);
-  EXPECT_EQ(peer.Call(request).error(), 0);
-  request.mutable_fsync_dir()->set_node(dir);
-  EXPECT_EQ(peer.Call(request).error(), 0);
-
-  request.mutable_rename()->set_from_dir(dir);
-  request.mutable_rename()->set_from("h");
-  request.mutable_rename()->set_to_dir(root);
-  request.mutable_rename()->set_to("r" + tag);
-  EXPECT_EQ(peer.Call(request).error(), 0);
-  for (const std::string& name : {"r" + tag, "f" + tag}) {
-    request.mutable_unlink()->set_dir(root);
-    request.mutable_unlink()->set_name(name);
+  void CreateFile() {
+    request.mutable_create()->set_dir(root);
+    request.mutable_create()->set_name("f" + tag);
+    request.mutable_create()->set_flags(O_RDWR);
+    SetOwner(request.mutable_create()->mutable_owner());
+    const Reply reply = peer.Call(request);
+    ASSERT_EQ(reply.error(), 0);
+    file = reply.node().node().id();
+    EXPECT_EQ(reply.node().node().attr().uid(), 4321u);
+    EXPECT_EQ(reply.node().node().attr().gid(), 8765u);
+    EXPECT_EQ(reply.node().node().attr().mode(), S_IFREG | 04755u);
+    ASSERT_EQ(peer.fds.size(), 1u);
+    EXPECT_EQ(write(peer.fds[0].get(), "x", 1), 1);
+    request.mutable_create()->set_name("");
     EXPECT_EQ(peer.Call(request).error(), 0);
   }
-  request.mutable_forget()->add_nodes(file);
-  EXPECT_EQ(peer.Call(request).error(), 0);
+
+  void MakeDirectory() {
+    request.mutable_mkdir()->set_dir(root);
+    request.mutable_mkdir()->set_name("d" + tag);
+    SetOwner(request.mutable_mkdir()->mutable_owner());
+    Reply reply = peer.Call(request);
+    ASSERT_EQ(reply.error(), 0);
+    dir = reply.node().node().id();
+    EXPECT_EQ(reply.node().node().attr().mode() & 07777u, 04755u);
+  }
+
+  void FillDirectory() {
+    request.mutable_symlink()->set_dir(dir);
+    request.mutable_symlink()->set_name("l");
+    request.mutable_symlink()->set_target("/etc/passwd");
+    SetOwner(request.mutable_symlink()->mutable_owner());
+    Reply reply = peer.Call(request);
+    ASSERT_EQ(reply.error(), 0);
+    EXPECT_EQ(reply.node().node().attr().uid(), 4321u);
+    request.mutable_readlink()->set_node(reply.node().node().id());
+    EXPECT_EQ(peer.Call(request).readlink().target(), "/etc/passwd");
+
+    request.mutable_mknod()->set_dir(dir);
+    request.mutable_mknod()->set_name("p");
+    request.mutable_mknod()->set_type(S_IFSOCK);
+    SetOwner(request.mutable_mknod()->mutable_owner());
+    EXPECT_EQ(peer.Call(request).error(), 0);
+
+    request.mutable_link()->set_node(file);
+    request.mutable_link()->set_dir(dir);
+    request.mutable_link()->set_name("h");
+    EXPECT_EQ(peer.Call(request).error(), 0);
+  }
+
+  void LookAndChange() {
+    SetAttrRequest* set = request.mutable_set_attr();
+    set->set_node(file);
+    set->set_mask(SetAttrRequest::MODE | SetAttrRequest::UID | SetAttrRequest::SIZE | SetAttrRequest::ATIME);
+    set->set_mode(02600);
+    set->set_uid(99);
+    set->set_size(100);
+    Reply reply = peer.Call(request);
+    ASSERT_EQ(reply.error(), 0);
+    EXPECT_EQ(reply.attr().attr().mode(), S_IFREG | 02600u);
+    EXPECT_EQ(reply.attr().attr().uid(), 99u);
+    EXPECT_EQ(reply.attr().attr().size(), 100u);
+
+    request.mutable_get_attr()->set_node(file);
+    EXPECT_EQ(peer.Call(request).attr().attr().nlink(), 2u);
+    request.mutable_open()->set_node(file);
+    request.mutable_open()->set_flags(O_RDWR);
+    EXPECT_EQ(peer.Call(request).error(), 0);
+    request.mutable_read_dir()->set_dir(dir);
+    request.mutable_read_dir()->set_attr_limit(10);
+    EXPECT_EQ(peer.Call(request).read_dir().entries_size(), 3);
+  }
+
+  void ExtendedAttributes() {
+    request.mutable_set_xattr()->set_node(file);
+    request.mutable_set_xattr()->set_name("trusted.a");
+    EXPECT_NE(peer.Call(request).error(), 0);  // no CAP_SYS_ADMIN
+    request.mutable_set_xattr()->set_name("user.a");
+    request.mutable_set_xattr()->set_value("1");
+    const int xattrs = peer.Call(request).error();
+    EXPECT_TRUE(xattrs == 0 || xattrs == EOPNOTSUPP);
+    request.mutable_get_xattr()->set_node(file);
+    request.mutable_get_xattr()->set_name("user.a");
+    EXPECT_EQ(peer.Call(request).error(), xattrs);
+    request.mutable_list_xattr()->set_node(file);
+    EXPECT_EQ(peer.Call(request).error(), 0);
+    request.mutable_remove_xattr()->set_node(file);
+    request.mutable_remove_xattr()->set_name("user.a");
+    EXPECT_EQ(peer.Call(request).error(), xattrs);
+    request.mutable_stat_fs()->set_node(dir);
+    EXPECT_EQ(peer.Call(request).error(), 0);
+    request.mutable_fsync_dir()->set_node(dir);
+    EXPECT_EQ(peer.Call(request).error(), 0);
+  }
+
+  void RenameAndRemove() {
+    request.mutable_rename()->set_from_dir(dir);
+    request.mutable_rename()->set_from("h");
+    request.mutable_rename()->set_to_dir(root);
+    request.mutable_rename()->set_to("r" + tag);
+    EXPECT_EQ(peer.Call(request).error(), 0);
+    for (const std::string& name : {"r" + tag, "f" + tag}) {
+      request.mutable_unlink()->set_dir(root);
+      request.mutable_unlink()->set_name(name);
+      EXPECT_EQ(peer.Call(request).error(), 0);
+    }
+    request.mutable_forget()->add_nodes(file);
+    EXPECT_EQ(peer.Call(request).error(), 0);
+  }
+};
+
+void DoEverything(Peer& peer, uint64_t root, const std::string& tag) {
+  Everything all{peer, root, tag};
+  ASSERT_NO_FATAL_FAILURE(all.CreateFile());
+  ASSERT_NO_FATAL_FAILURE(all.MakeDirectory());
+  ASSERT_NO_FATAL_FAILURE(all.FillDirectory());
+  ASSERT_NO_FATAL_FAILURE(all.LookAndChange());
+  all.ExtendedAttributes();
+  all.RenameAndRemove();
 }
 
 TEST_F(GoferProcess, DoesEverythingInsideItsFilter) {

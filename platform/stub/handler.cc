@@ -9,7 +9,7 @@
 namespace cloister::stub {
 namespace {
 
-constexpr int kSigIll = 4, kSigTrap = 5, kSigBus = 7, kSigFpe = 8, kSigSegv = 11, kSigSys = 31;
+constexpr int kSigBus = 7, kSigSegv = 11, kSigSys = 31;
 constexpr uint64_t kGeneralProtection = 13;
 constexpr uint64_t kInt80Error = (0x80 << 3) | 2;  // selector error code of a closed IDT gate
 

@@ -409,7 +409,7 @@ TEST_F(SystrapTest, TwoThreadsTrapAtOnce) {
     AwaitTrap(Trap::Kind::kOpsDone);
   }
   absl::MutexLock lock(&counter.mu);
-  auto both = [&counter]() { return counter.gone == 2; };
+  auto both = [&counter]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(counter.mu) { return counter.gone == 2; };
   EXPECT_TRUE(counter.mu.AwaitWithTimeout(absl::Condition(&both), absl::Seconds(60)));
   EXPECT_EQ(counter.calls.load(), 2 * kCalls);
 }

@@ -14,14 +14,16 @@ namespace {
 using usermem::UserPtr;
 
 // Locks one or two buckets in order.
-class TwoLocks {
+class ABSL_SCOPED_LOCKABLE TwoLocks {
  public:
-  TwoLocks(absl::Mutex& a, absl::Mutex& b) ABSL_NO_THREAD_SAFETY_ANALYSIS : first_(&a < &b ? a : b),
-                                                                            second_(&a < &b ? b : a) {
+  // Not analysed inside: a and b may be the same.
+  TwoLocks(absl::Mutex& a, absl::Mutex& b) ABSL_EXCLUSIVE_LOCK_FUNCTION(a, b) ABSL_NO_THREAD_SAFETY_ANALYSIS
+      : first_(&a < &b ? a : b),
+        second_(&a < &b ? b : a) {
     first_.Lock();
     if (&first_ != &second_) second_.Lock();
   }
-  ~TwoLocks() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  ~TwoLocks() ABSL_UNLOCK_FUNCTION() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     if (&first_ != &second_) second_.Unlock();
     first_.Unlock();
   }
@@ -130,8 +132,7 @@ void FutexManager::Wake(mm::MemoryManager& mm, uint64_t addr, int count) {
 }
 
 ErrnoOr<int> FutexManager::Requeue(mm::MemoryManager& mm, uint64_t addr, const FutexKey& from,
-                                   const FutexKey& to, int count, int move_count,
-                                   const uint32_t* expected) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                                   const FutexKey& to, int count, int move_count, const uint32_t* expected) {
   Bucket& source = buckets_[IndexOf(from)];
   const int target_index = IndexOf(to);
   Bucket& target = buckets_[target_index];
@@ -157,8 +158,7 @@ ErrnoOr<int> FutexManager::Requeue(mm::MemoryManager& mm, uint64_t addr, const F
 }
 
 ErrnoOr<int> FutexManager::WakeOp(mm::MemoryManager& mm, uint64_t addr2, const FutexKey& key1,
-                                  const FutexKey& key2, int count1, int count2,
-                                  uint32_t op) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                                  const FutexKey& key2, int count1, int count2, uint32_t op) {
   const uint32_t operation = op >> 28 & 7;
   uint32_t arg = static_cast<uint32_t>(static_cast<int32_t>(op << 8) >> 20);
   if (op >> 31 & 1) arg = 1u << (arg & 31);

@@ -204,14 +204,16 @@ ErrnoOr<pid_t> GetPgid(Task& task, const SyscallArgs& args) { return GroupOf(tas
 ErrnoOr<pid_t> GetPgrp(Task& task, const SyscallArgs&) { return GroupOf(task, 0, false); }
 ErrnoOr<pid_t> GetSid(Task& task, const SyscallArgs& args) { return GroupOf(task, args.Int(0), true); }
 
-Ref<ProcessGroup> FindProcessGroupLocked(Kernel& kernel, pid_t id) {
+Ref<ProcessGroup> FindProcessGroupLocked(Kernel& kernel, pid_t id)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu()) {
   for (const Ref<ThreadGroup>& group : kernel.GroupsLocked()) {
     if (group->process_group->id() == id) return group->process_group;
   }
   return nullptr;
 }
 
-void MoveLocked(Kernel& kernel, ThreadGroup& group, Ref<ProcessGroup> to) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+void MoveLocked(Kernel& kernel, ThreadGroup& group, Ref<ProcessGroup> to)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu()) {
   kernel.HoldIdLocked(to->id());
   kernel.HoldIdLocked(to->session()->id());
   kernel.DropIdLocked(group.process_group->id());

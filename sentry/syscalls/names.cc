@@ -8,6 +8,7 @@
 
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
+#include "sentry/vfs/directory_file.h"
 #include "sentry/vfs/file_events.h"
 #include "sentry/vfs/operations.h"
 

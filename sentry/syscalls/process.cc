@@ -243,7 +243,8 @@ struct WaitCall {
   }
 
   // What there is to tell about one child. Consumes it, unless WNOWAIT.
-  bool TakeLocked(ThreadGroup& parent, ThreadGroup& child, Found* found) const {
+  bool TakeLocked(ThreadGroup& parent, ThreadGroup& child, Found* found) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(task::Kernel::tree_mu()) {
     const bool keep = (options & WNOWAIT) != 0;
     found->pid = child.pid();
     found->uid = child.uid;

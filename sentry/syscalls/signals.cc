@@ -89,8 +89,9 @@ siginfo_t UserInfo(Task& task, int signo, int code) {
   return info;
 }
 
-// One process of kill(2). tree_mu held.
-ErrnoOrVoid SignalGroup(Task& task, ThreadGroup& group, int signo) {
+// One process of kill(2).
+ErrnoOrVoid SignalGroup(Task& task, ThreadGroup& group, int signo)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu()) {
   if (!MaySignal(task, group, signo)) return Errno::kPerm;
   if (signo != 0) Task::SendToGroupLocked(group, UserInfo(task, signo, SI_USER));
   return {};

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "sentry/vfs/dentry.h"
-#include "sentry/vfs/file_description.h"
+#include "sentry/vfs/directory_file.h"
 #include "sentry/vfs/mount.h"
 
 namespace cloister::vfs {
@@ -35,11 +35,12 @@ ErrnoOrVoid CookieDirectory::ReadDir(absl::FunctionRef<bool(const Entry&)> emit)
     if (!emit({TRY(NumberOfParent(path(), *self)), DT_DIR, "..", kFirstCookie})) return {};
     position_ = kFirstCookie;
   }
-  return Emit(std::max(position_, kFirstCookie), [&](const Entry& entry) {
-    if (!emit(entry)) return false;
-    position_ = entry.next;
-    return true;
-  });
+  return Emit(std::max(position_, kFirstCookie),
+              [&](const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(position_mu_) {
+                if (!emit(entry)) return false;
+                position_ = entry.next;
+                return true;
+              });
 }
 
 ErrnoOr<int64_t> CookieDirectory::Seek(int64_t offset, int whence) {

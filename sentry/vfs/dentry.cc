@@ -121,6 +121,7 @@ void Dentry::AdoptLocked(Ref<Dentry> child, std::string_view name) {
   children_.insert_or_assign(std::string(name), std::move(child));
 }
 
+// Not analysed, as the next one: from and to may be one directory with one lock.
 void Dentry::MoveLocked(Dentry& from, std::string_view name, Dentry& to,
                         std::string_view new_name) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   const auto found = from.children_.find(name);

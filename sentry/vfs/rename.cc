@@ -11,7 +11,8 @@ namespace {
 bool IsPlainName(std::string_view name) { return name != "." && name != ".." && name != "/"; }
 
 // Locks one or two directories and possibly a victim, in the order that dentry.h asks for.
-// rename_mutex() is held exclusively: who is whose ancestor does not change.
+// rename_mutex() is held exclusively: who is whose ancestor does not change. Not analysed: whether these
+// are one, two or three locks, and in which order, shows at run time.
 class DirectoryLocks {
  public:
   DirectoryLocks(Dentry& one, Dentry& other) ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -51,7 +52,7 @@ struct Names {
 };
 
 // What do_renameat2 checks of the two names before vfs_rename.
-ErrnoOrVoid CheckNames(const Names& names) {
+ErrnoOrVoid CheckNames(const Names& names) ABSL_SHARED_LOCKS_REQUIRED(Dentry::rename_mutex()) {
   const Dentry& from = *names.from.directory.dentry();
   const Dentry& to = *names.to.directory.dentry();
   if (names.old.negative()) return Errno::kNoEnt;
@@ -110,6 +111,7 @@ void TellMoved(const Parent& from, const Parent& to, const Inode& moved, Inode* 
   FileEvents::Tell(moved, IN_MOVE_SELF);
 }
 
+// `locks` are held; not analysed, see there.
 ErrnoOrVoid RenameLocked(const Caller& caller, const Parent& from, const Parent& to, uint32_t flags,
                          DirectoryLocks& locks, Ref<Dentry>* keep) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   Dentry& old_directory = *from.directory.dentry();

@@ -52,7 +52,7 @@ class GoferClient : public RefCounted {
   };
 
   explicit GoferClient(std::function<void()> on_lost) : on_lost_(std::move(on_lost)) {}
-  // The chosen connection, locked.
+  // The chosen connection, locked; Exchange unlocks it. Not analysed: which one it is shows at run time.
   Connection& Take() ABSL_NO_THREAD_SAFETY_ANALYSIS;
   absl::Status Exchange(Connection& connection, const gofer::Request& request, gofer::Reply* reply,
                         std::vector<UniqueFd>* fds) ABSL_NO_THREAD_SAFETY_ANALYSIS;

@@ -7,7 +7,7 @@
 #include "absl/functional/function_ref.h"
 #include "sentry/fs/gofer/gofer_node.h"
 #include "sentry/fs/gofer/listing.h"
-#include "sentry/vfs/file_description.h"
+#include "sentry/vfs/directory_file.h"
 
 namespace cloister::goferfs {
 
@@ -59,7 +59,7 @@ class GoferDirectory final : public GoferNode<vfs::DirectoryInode> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOrVoid RemoveName(std::string_view name, vfs::Inode& target, bool directory) ABSL_LOCKS_EXCLUDED(mu_);
   void MoveLocked(GoferDirectory& to, Names names, vfs::Inode& moved, vfs::Inode* replaced, bool exchange)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_, to.mu_);
   Ref<GoferDirectory> Self() { return Ref<GoferDirectory>(this); }
 
   const Ref<GoferFs> fs_;

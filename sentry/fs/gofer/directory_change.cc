@@ -29,15 +29,17 @@ void ToMessage(const NewNode& node, gofer::Owner* owner) {
 }
 
 // Locks one or two directories, by address.
-class BothLocked {
+class ABSL_SCOPED_LOCKABLE BothLocked {
  public:
-  BothLocked(absl::Mutex& one, absl::Mutex& other) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  // Not analysed inside: one and other may be the same.
+  BothLocked(absl::Mutex& one, absl::Mutex& other)
+      ABSL_EXCLUSIVE_LOCK_FUNCTION(one, other) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     first_ = std::less<>()(&one, &other) ? &one : &other;
     second_ = &one == &other ? nullptr : (first_ == &one ? &other : &one);
     first_->Lock();
     if (second_ != nullptr) second_->Lock();
   }
-  ~BothLocked() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  ~BothLocked() ABSL_UNLOCK_FUNCTION() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     if (second_ != nullptr) second_->Unlock();
     first_->Unlock();
   }
@@ -180,7 +182,7 @@ ErrnoOrVoid GoferDirectory::Rename(std::string_view name, Inode& moved, Director
 }
 
 void GoferDirectory::MoveLocked(GoferDirectory& to, Names names, Inode& moved, Inode* replaced,
-                                bool exchange) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                                bool exchange) {
   const auto [name, new_name] = names;
   remote().MarkStale();
   to.remote().MarkStale();

@@ -9,7 +9,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "gofer/protocol/gofer.pb.h"
-#include "sentry/vfs/file_description.h"
+#include "sentry/vfs/directory_file.h"
 #include "sentry/vfs/name_map.h"
 
 namespace cloister::goferfs {

@@ -59,7 +59,7 @@ StaticDirectory& StaticDirectory::Text(std::string_view name, std::string text, 
   return *this;
 }
 
-StaticDirectory& StaticDirectory::Link(std::string_view name, std::string target) {
+StaticDirectory& StaticDirectory::AddLink(std::string_view name, std::string target) {
   Add(name, MakeRef<kernfs::Link>(tree_ref(), std::move(target)));
   return *this;
 }

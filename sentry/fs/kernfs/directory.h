@@ -9,7 +9,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "sentry/fs/kernfs/tree.h"
-#include "sentry/vfs/file_description.h"
+#include "sentry/vfs/directory_file.h"
 #include "sentry/vfs/name_map.h"
 
 namespace cloister::kernfs {
@@ -50,7 +50,7 @@ class StaticDirectory : public Directory {
   StaticDirectory& Dir(std::string_view name) ABSL_LOCKS_EXCLUDED(mu_);
   // A file that always says the same.
   StaticDirectory& Text(std::string_view name, std::string text, mode_t mode = 0444);
-  StaticDirectory& Link(std::string_view name, std::string target);
+  StaticDirectory& AddLink(std::string_view name, std::string target);
 
   ErrnoOr<Ref<vfs::Inode>> Lookup(std::string_view name) override ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOrVoid Emit(int64_t from, EmitFn emit) override ABSL_LOCKS_EXCLUDED(mu_);

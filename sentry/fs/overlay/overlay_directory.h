@@ -10,7 +10,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "sentry/fs/overlay/node_layers.h"
-#include "sentry/vfs/file_description.h"
+#include "sentry/vfs/directory_file.h"
 #include "sentry/vfs/name_map.h"
 
 namespace cloister::overlay {

@@ -126,8 +126,8 @@ void AddFixedFiles(RootDirectory& root) {
   root.Text("misc", "");
   root.Text("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n");
   root.Text("buddyinfo", "");
-  root.Link("mounts", "self/mounts");
-  root.Link("net", "self/net");
+  root.AddLink("mounts", "self/mounts");
+  root.AddLink("net", "self/net");
   for (const char* empty : {"bus", "driver", "fs", "irq", "tty"}) root.Dir(empty);
   kernfs::StaticDirectory& ipc = root.Dir("sysvipc");
   ipc.Text(

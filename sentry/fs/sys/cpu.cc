@@ -78,8 +78,8 @@ void FillCpu(const task::Machine& machine, uint32_t cpu, Folder& folder) {
   });
   // Linux: the first CPU cannot be taken offline, and does not have the file.
   if (cpu != 0) folder.AddText("online", "1");
-  folder.Link("node0", "../../node/node0");
-  folder.Link("subsystem", "../../../../bus/cpu");
+  folder.AddLink("node0", "../../node/node0");
+  folder.AddLink("subsystem", "../../../../bus/cpu");
 }
 
 // Linux: node_read_meminfo. Memory in use is what the processes have mapped, as sysinfo(2) says.
@@ -113,8 +113,8 @@ void FillNode(task::Kernel& kernel, Folder& node) {
                "numa_hit 0\nnuma_miss 0\nnuma_foreign 0\ninterleave_hit 0\nlocal_node 0\nother_node 0");
   node.AddFolder("hugepages");
   for (uint32_t cpu = 0; cpu < cpus; ++cpu)
-    node.Link(absl::StrCat("cpu", cpu), absl::StrCat("../../cpu/cpu", cpu));
-  node.Link("subsystem", "../../../../bus/node");
+    node.AddLink(absl::StrCat("cpu", cpu), absl::StrCat("../../cpu/cpu", cpu));
+  node.AddLink("subsystem", "../../../../bus/node");
 }
 
 }  // namespace

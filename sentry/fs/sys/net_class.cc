@@ -70,7 +70,7 @@ void FillDevice(const std::string& name, Folder& device) {
       return show(*one) + "\n";
     });
   }
-  device.Link("subsystem", "../../../../class/net");
+  device.AddLink("subsystem", "../../../../class/net");
 }
 
 }  // namespace

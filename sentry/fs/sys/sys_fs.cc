@@ -31,13 +31,13 @@ void FillBus(const task::Machine& machine, Folder& buses) {
   buses.AddFolder("cpu", [&machine](Folder& bus) {
     bus.AddFolder("devices", [&machine](Folder& devices) {
       for (uint32_t cpu = 0; cpu < machine.cpus; ++cpu)
-        devices.Link(absl::StrCat("cpu", cpu), absl::StrCat("../../../devices/system/cpu/cpu", cpu));
+        devices.AddLink(absl::StrCat("cpu", cpu), absl::StrCat("../../../devices/system/cpu/cpu", cpu));
     });
     bus.AddFolder("drivers");
   });
   buses.AddFolder("node", [](Folder& bus) {
     bus.AddFolder("devices",
-                  [](Folder& devices) { devices.Link("node0", "../../../devices/system/node/node0"); });
+                  [](Folder& devices) { devices.AddLink("node0", "../../../devices/system/node/node0"); });
     bus.AddFolder("drivers");
   });
 }

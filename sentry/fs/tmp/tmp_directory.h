@@ -7,7 +7,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "sentry/fs/tmp/node_state.h"
-#include "sentry/vfs/file_description.h"
+#include "sentry/vfs/directory_file.h"
 #include "sentry/vfs/name_map.h"
 
 namespace cloister::tmp {

@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "sentry/fs/tmp/tmp_fs.h"
 #include "sentry/vfs/dentry.h"
+#include "sentry/vfs/directory_file.h"
 #include "sentry/vfs/operations.h"
 
 namespace cloister::tmp {
