@@ -10,6 +10,7 @@
 #include "base/own/ref.h"
 #include "platform/api/address_space.h"
 #include "platform/api/host_op.h"
+#include "platform/api/quick_state.h"
 #include "platform/api/trap.h"
 
 namespace cloister::platform {
@@ -68,6 +69,17 @@ class GuestThread : public RefCounted {
   // Ends the thread's host process (all threads of it) at once, whatever it does. OnGone follows
   // for each. Never blocks.
   virtual void KillProcess() = 0;
+
+  // Quick calls (quick_state.h). Where there are none, every call traps.
+  virtual bool HasQuickCalls() const { return false; }
+  // Owner, before an answer that lets the guest run: from then on it may make them.
+  virtual void GiveQuickState(const QuickState&) {}
+  // What the guest made of it. Owner; copied once.
+  virtual QuickState TakeQuickState() const { return {}; }
+  // Anyone: from here on the guest changes its signal mask by a trap alone. Returns the mask.
+  virtual uint64_t HoldSignalMask() { return 0; }
+  // Owner: it may again.
+  virtual void ReleaseSignalMask() {}
 
   // Ids in the sentry's host pid namespace.
   virtual pid_t host_tid() const = 0;

@@ -34,6 +34,24 @@ constexpr uint32_t kMaxLengthHigh = 0x7fff;  // upper half of the longest length
 
 constexpr uint32_t kNoSys = SECCOMP_RET_ERRNO | ENOSYS;
 
+// In the order of how often they come: the filter asks one after the other.
+constexpr StubRule kRules[] = {
+    {SYS_rt_sigreturn, "rt_sigreturn", StubAction::kAllow, "back to the guest from a trap"},
+    {SYS_mmap, "mmap", StubAction::kMmap,
+     "the guest's memory; files and shared memory checked by the sentry"},
+    {SYS_munmap, "munmap", StubAction::kAllow, "the guest's memory"},
+    {SYS_mprotect, "mprotect", StubAction::kMprotect, "the guest's memory: rwx alone"},
+    {SYS_madvise, "madvise", StubAction::kMadvise, "the guest's memory: advice that concerns no other's"},
+    {SYS_mremap, "mremap", StubAction::kMremap, "the guest's memory; growth checked by the sentry"},
+    {SYS_clone, "clone", StubAction::kNotify, "threads and processes, each checked by the sentry"},
+    {SYS_arch_prctl, "arch_prctl", StubAction::kArchPrctl, "FS and GS base"},
+    {SYS_close, "close", StubAction::kAllow, "a descriptor that the sentry lent for a mapping"},
+    {SYS_close_range, "close_range", StubAction::kCloseRange, "lent descriptors, after a fork"},
+    {SYS_exit, "exit", StubAction::kAllow, "a thread ends"},
+    {SYS_exit_group, "exit_group", StubAction::kAllow, "the process ends"},
+    {SYS_sendmsg, "sendmsg", StubAction::kSendmsg, "the zygote's listener to the sentry, on the boot socket"},
+};
+
 // Builds the part behind the gate; one method for each call that needs a look at its arguments.
 class Writer {
  public:
@@ -68,20 +86,33 @@ class Writer {
   void Dispatch() {
     bpf_.Load(offsetof(seccomp_data, nr));
     bpf_.JumpIfEqual(options_.doorbell_nr, notify_);
-    bpf_.JumpIfEqual(SYS_rt_sigreturn, allow_);
-    bpf_.JumpIfEqual(SYS_mmap, mmap_);
-    bpf_.JumpIfEqual(SYS_munmap, allow_);
-    bpf_.JumpIfEqual(SYS_mprotect, mprotect_);
-    bpf_.JumpIfEqual(SYS_madvise, madvise_);
-    bpf_.JumpIfEqual(SYS_mremap, mremap_);
-    bpf_.JumpIfEqual(SYS_clone, notify_);
-    bpf_.JumpIfEqual(SYS_arch_prctl, arch_prctl_);
-    bpf_.JumpIfEqual(SYS_close, allow_);
-    bpf_.JumpIfEqual(SYS_close_range, close_range_);
-    bpf_.JumpIfEqual(SYS_exit, allow_);
-    bpf_.JumpIfEqual(SYS_exit_group, allow_);
-    bpf_.JumpIfEqual(SYS_sendmsg, sendmsg_);
+    for (const StubRule& rule : kRules)
+      bpf_.JumpIfEqual(static_cast<uint32_t>(rule.nr), LabelOf(rule.action));
     bpf_.Return(kNoSys);
+  }
+
+  Label LabelOf(StubAction action) const {
+    switch (action) {
+      case StubAction::kAllow:
+        return allow_;
+      case StubAction::kNotify:
+        return notify_;
+      case StubAction::kMmap:
+        return mmap_;
+      case StubAction::kMremap:
+        return mremap_;
+      case StubAction::kMprotect:
+        return mprotect_;
+      case StubAction::kMadvise:
+        return madvise_;
+      case StubAction::kArchPrctl:
+        return arch_prctl_;
+      case StubAction::kCloseRange:
+        return close_range_;
+      case StubAction::kSendmsg:
+        return sendmsg_;
+    }
+    return no_sys_;
   }
 
   void RequireHighZero(int arg, Label otherwise) {
@@ -191,6 +222,8 @@ class Writer {
 };
 
 }  // namespace
+
+std::span<const StubRule> StubRules() { return kRules; }
 
 absl::StatusOr<std::vector<sock_filter>> BuildStubFilter(const StubFilterOptions& options) {
   return Writer(options).Write();

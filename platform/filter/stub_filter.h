@@ -4,6 +4,7 @@
 #include <linux/filter.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -17,19 +18,33 @@ struct StubFilterOptions {
   uint32_t first_lent_fd = 0;  // close_range(2) is allowed from here on
 };
 
+// What happens to a host call that comes from the stub's gate. Everything that does not come from
+// there, or is no x86-64 call, is the guest's own and traps into the sentry.
+enum class StubAction : uint8_t {
+  kAllow,
+  kNotify,      // waits for the sentry's word, which looks at the arguments
+  kMmap,        // private anonymous memory with plain flags: allowed; a file or shared memory: kNotify
+  kMremap,      // what does not grow: allowed; else kNotify, as it would reach on into a file
+  kMprotect,    // read, write, execute: allowed; other bits: ENOSYS
+  kMadvise,     // harmless advice: allowed; else ENOSYS
+  kArchPrctl,   // FS and GS base: allowed; else ENOSYS
+  kCloseRange,  // the descriptors that the sentry lends, without flags: allowed; else ENOSYS
+  kSendmsg,     // on the boot socket: allowed; else ENOSYS
+};
+
+struct StubRule {
+  int nr;
+  const char* name;
+  StubAction action;
+  const char* reason;
+};
+
+// The whole list: the filter is made from it. What is not on it answers ENOSYS.
+std::span<const StubRule> StubRules();
+
 // The seccomp filter of every stub process. The guest may call through the gate with any
-// arguments, so what is allowed there must be harmless to everyone but the guest itself.
-//
-//   not from the gate, or not an x86-64 call      TRAP: a guest's syscall (or a 32-bit one)
-//   doorbell, clone                               USER_NOTIF
-//   mmap of private anonymous memory, plain flags ALLOW
-//   mmap else                                     USER_NOTIF: a file, or shared memory
-//   mremap that does not grow                     ALLOW
-//   mremap that grows                             USER_NOTIF: it would reach on into the file behind
-//   munmap, mprotect (rwx), madvise (harmless advice), arch_prctl (FS and GS base),
-//   rt_sigreturn, close(_range), exit, exit_group         ALLOW
-//   sendmsg on the boot socket                    ALLOW
-//   everything else                               ENOSYS
+// arguments, so what is allowed there must be harmless to everyone but the guest itself. The
+// doorbell goes to USER_NOTIF besides: a number that is no system call.
 absl::StatusOr<std::vector<sock_filter>> BuildStubFilter(const StubFilterOptions& options);
 
 }  // namespace cloister::filter

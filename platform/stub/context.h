@@ -63,6 +63,16 @@ struct Clone {
   user_regs_struct child_regs;
 };
 
+// Calls that the stub answers itself (Quick::calls).
+inline constexpr uint64_t kQuickSignalMask = 1, kQuickRobustList = 2, kQuickAdvise = 4;
+
+struct Quick {
+  uint64_t calls;        // sentry to stub
+  uint64_t held;         // sentry to stub: signals wait, the mask is not to be changed without it
+  uint64_t signal_mask;  // both ways
+  uint64_t robust_list;  // both ways
+};
+
 // Control page of one slot. Groups begin on cache lines of their own; the hole is for what spins
 // (request and answer counters) and for patched call sites.
 struct Context {
@@ -82,7 +92,8 @@ struct Context {
   // left its stack for good (CLONE_CHILD_CLEARTID).
   alignas(64) uint32_t alive;
 
-  alignas(64) uint64_t reserved[32];
+  alignas(64) Quick quick;
+  uint64_t reserved[28];
 
   // Sentry to stub.
   alignas(64) uint64_t op_count;

@@ -162,6 +162,8 @@ extern "C" void stub_handler(int signo, SigInfo* info, UContext* uc) {
   const uint64_t slot = (reinterpret_cast<uint64_t>(uc) - kStackBase) / kStackBytes;
   if (slot >= kSlots) Die();
   auto* context = reinterpret_cast<Context*>(ContextAddress(slot));
+  const bool is_call = signo == kSigSys && info->code == 1 && info->arch == AUDIT_ARCH_X86_64;
+  if (is_call && AnswerQuickly(context, info->syscall_nr, uc)) return;
   const Event event = Describe(context, uc, signo, info);
   Converse(context, uc, slot, event);
 }

@@ -66,6 +66,9 @@ long RunOps(Context* context, UContext* uc, uint64_t* run);
 // *stop to whether it must report, and returns 0.
 long RunClone(Context* context, UContext* uc, uint64_t slot, bool* stop);
 
+// Answers the guest's call `number` in uc where Quick allows it. False: it is the sentry's.
+bool AnswerQuickly(Context* context, int number, UContext* uc);
+
 long Ring(Event event, uint64_t token);
 [[noreturn]] void Die();
 

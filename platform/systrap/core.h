@@ -1,6 +1,9 @@
 #ifndef CLOISTER_PLATFORM_SYSTRAP_CORE_H_
 #define CLOISTER_PLATFORM_SYSTRAP_CORE_H_
 
+#include <sys/types.h>
+
+#include <functional>
 #include <memory>
 
 #include "platform/systrap/arena.h"
@@ -19,8 +22,9 @@ struct Core {
       : arena(std::move(arena_in)), slot_limit(slot_limit_in), turns(cores), housekeeper(&births) {}
 
   const std::unique_ptr<Arena> arena;
-  const uint32_t slot_limit;           // threads of one address space
-  std::unique_ptr<Listener> listener;  // set once, before anything runs
+  const uint32_t slot_limit;                     // threads of one address space
+  std::unique_ptr<Listener> listener;            // set once, before anything runs
+  std::function<void(pid_t)> on_killed_outside;  // SystrapOptions'; may be empty
   Turns turns;
   ThreadTable threads;
   Processes processes;

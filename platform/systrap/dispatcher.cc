@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +12,14 @@
 
 namespace cloister::systrap {
 namespace {
+
+constexpr int64_t kReceiveNs = 1500;  // a receive that did not have to wait takes less
+
+int64_t NowNs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
 
 // wait(2)'s status for what waitid(2) tells.
 int WaitStatus(const siginfo_t& info) {
@@ -31,8 +40,9 @@ void Dispatcher::Work() {
   Housekeeper::BecomeWorker();
   while (core_->turns.Enter()) {
     seccomp_notif notif;
+    const int64_t before = NowNs();
     const int error = core_->listener->Receive(&notif);
-    core_->turns.Leave();
+    core_->turns.Leave(NowNs() - before > kReceiveNs);
     if (error == 0) {
       Handle(notif);
       Housekeeper::SayPosted();
@@ -102,6 +112,10 @@ void Dispatcher::Reap(const std::atomic<bool>& done) {
     const Ref<HostProcess> process = core_->processes.TakeDead(pid);
     core_->housekeeper.SuspectBirths();
     if (!process) continue;
+    const bool by_signal = info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
+    if (by_signal && info.si_status == SIGKILL && !process->killed() && core_->on_killed_outside) {
+      core_->on_killed_outside(pid);
+    }
     const std::vector<Ref<Thread>> left = process->Bury();
     siginfo_t reaped = {};
     waitid(P_PID, static_cast<id_t>(pid), &reaped, WEXITED | WNOHANG);

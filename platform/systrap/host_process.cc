@@ -32,6 +32,11 @@ void HostProcess::Kill() {
   if (pid_ != 0) kill(pid_, SIGKILL);
 }
 
+bool HostProcess::killed() const {
+  absl::MutexLock lock(&mu_);
+  return kill_;
+}
+
 void HostProcess::Interrupt(pid_t tid) {
   absl::MutexLock lock(&mu_);
   if (pid_ != 0) syscall(SYS_tgkill, pid_, tid, stub::kInterruptSignal);

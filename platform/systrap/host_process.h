@@ -28,6 +28,8 @@ class HostProcess final : public RefCounted {
   // The process exists from now on. Kills it if that was asked for before.
   void Bind(pid_t pid) ABSL_LOCKS_EXCLUDED(mu_);
   void Kill() ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether Kill was called.
+  bool killed() const ABSL_LOCKS_EXCLUDED(mu_);
   // Sends the interrupt signal to one thread.
   void Interrupt(pid_t tid) ABSL_LOCKS_EXCLUDED(mu_);
   // Whether a thread of this process has that id.

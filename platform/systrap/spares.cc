@@ -98,6 +98,7 @@ void Spares::OnTrap(platform::GuestThread& thread, const platform::Trap& trap) {
 
 void Spares::OnGone(platform::GuestThread& thread, int host_status) {
   std::deque<Ref<Thread>> orders;
+  bool asked_for = false;
   {
     absl::MutexLock lock(&mu_);
     if (&thread != zygote_.get()) {
@@ -105,10 +106,11 @@ void Spares::OnGone(platform::GuestThread& thread, int host_status) {
       return;
     }
     if (!ended_) LOG(kError, "the zygote is dead, wait status %d", host_status);
-    ended_ = true;
+    asked_for = std::exchange(ended_, true);
     orders.swap(orders_);
   }
   for (const Ref<Thread>& order : orders) order->Gone(host_status);
+  if (!asked_for && core_->on_killed_outside) core_->on_killed_outside(thread.host_pid());
 }
 
 }  // namespace cloister::systrap

@@ -29,7 +29,9 @@ class Systrap final : public platform::Platform {
       : workers_(options.workers > 0 ? options.workers : cores + 2),
         core_(std::move(arena), SlotLimit(), cores),
         spares_(&core_, options.spares),
-        dispatcher_(&core_) {}
+        dispatcher_(&core_) {
+    core_.on_killed_outside = options.on_killed_outside;
+  }
   ~Systrap() override;
 
   absl::Status Boot();

@@ -1,6 +1,9 @@
 #ifndef CLOISTER_PLATFORM_SYSTRAP_SYSTRAP_H_
 #define CLOISTER_PLATFORM_SYSTRAP_SYSTRAP_H_
 
+#include <sys/types.h>
+
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -12,6 +15,8 @@ struct SystrapOptions {
   uint32_t max_address_spaces = 8192;  // 32 MiB of the sentry's addresses each; sparse
   size_t spares = 2;                   // processes kept ready for NewProcess
   int workers = 0;                     // threads that handle traps; 0: the cores and two more
+  // Somebody outside killed a stub with SIGKILL, or the zygote is dead. On the reaper's thread.
+  std::function<void(pid_t)> on_killed_outside;
 };
 
 // The seccomp platform: guests run as host processes ("stubs") whose every call the host's seccomp

@@ -16,6 +16,9 @@ constexpr uint32_t kAnsweredBit = 2;
 constexpr uint64_t kUserCs = 0x33;  // asm/segment.h: __USER_CS and __USER_DS
 constexpr uint64_t kUserSs = 0x2b;
 
+// A word of the context page that both sides change.
+std::atomic_ref<uint64_t> Quick(uint64_t& word) { return std::atomic_ref<uint64_t>(word); }
+
 // A fresh process has no selectors yet; what else is wrong makes rt_sigreturn fault the guest.
 void FillSelectors(platform::Registers* regs) {
   if (regs->cs == 0) regs->cs = kUserCs;
@@ -34,8 +37,33 @@ Thread::Thread(Core* core, Ref<HostProcess> process, uint32_t slot, platform::Tr
       state_(starts_stopped ? State::kStopped : State::kRunning),
       birth_(starts_stopped ? 0 : kBornBit),
       handler_(handler) {
+  Quick(context_->quick.calls).store(0);  // the slot's last user has left its own
+  Quick(context_->quick.held).store(0);
   if (!starts_stopped) core_->turns.GuestRuns();
 }
+
+void Thread::GiveQuickState(const platform::QuickState& state) {
+  Quick(context_->quick.signal_mask).store(state.signal_mask, std::memory_order_relaxed);
+  Quick(context_->quick.robust_list).store(state.robust_list, std::memory_order_relaxed);
+  Quick(context_->quick.calls)
+      .store(stub::kQuickSignalMask | stub::kQuickRobustList | (state.may_advise ? stub::kQuickAdvise : 0),
+             std::memory_order_release);
+}
+
+platform::QuickState Thread::TakeQuickState() const {
+  platform::QuickState state;
+  state.signal_mask = Quick(context_->quick.signal_mask).load(std::memory_order_relaxed);
+  state.robust_list = Quick(context_->quick.robust_list).load(std::memory_order_relaxed);
+  return state;
+}
+
+// Sequentially consistent, as the stub's own order is: it writes the mask, then looks at held.
+uint64_t Thread::HoldSignalMask() {
+  Quick(context_->quick.held).store(1);
+  return Quick(context_->quick.signal_mask).load();
+}
+
+void Thread::ReleaseSignalMask() { Quick(context_->quick.held).store(0); }
 
 bool Thread::BeginAnswer() {
   State expected = State::kStopped;

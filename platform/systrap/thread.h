@@ -39,6 +39,11 @@ class Thread final : public platform::GuestThread {
   void Exit() override;
   void Interrupt() override;
   void KillProcess() override { process_->Kill(); }
+  bool HasQuickCalls() const override { return true; }
+  void GiveQuickState(const platform::QuickState& state) override;
+  platform::QuickState TakeQuickState() const override;
+  uint64_t HoldSignalMask() override;
+  void ReleaseSignalMask() override;
   pid_t host_tid() const override { return tid_.load(); }
   pid_t host_pid() const override { return process_->pid(); }
 

@@ -1,9 +1,17 @@
 #include "platform/systrap/turns.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "absl/time/time.h"
 
 namespace cloister::systrap {
 namespace {
+
+constexpr absl::Duration kGuardPeriod = absl::Milliseconds(1);
+constexpr int kGuardLinger = 50;  // periods with at most one guest thread, after which the guard sleeps
+constexpr int kQueuedToGrow = 16;
+constexpr int kIdleToShrink = 64;
 
 thread_local bool is_worker = false;
 
@@ -11,7 +19,7 @@ thread_local bool is_worker = false;
 
 void Turns::MarkWorker() { is_worker = true; }
 
-int Turns::Wanted() const { return std::clamp(running_.load(), 1, most_waiting_); }
+int Turns::Wanted() const { return std::clamp(running_.load(), 1, level_.load(std::memory_order_relaxed)); }
 
 bool Turns::Enter() {
   while (!stop_.load()) {
@@ -23,7 +31,12 @@ bool Turns::Enter() {
     absl::MutexLock lock(&mu_);
     parked_.fetch_add(1);
     if (waiting_.load() >= Wanted()) {
-      while (permits_ == 0 && !stop_.load()) wake_.Wait(&mu_);
+      if (std::exchange(guarded_, true)) {
+        while (permits_ == 0 && !stop_.load()) wake_.Wait(&mu_);
+      } else {
+        GuardLocked();
+        guarded_ = false;
+      }
       if (permits_ > 0) --permits_;
     }
     parked_.fetch_sub(1);
@@ -31,14 +44,55 @@ bool Turns::Enter() {
   return false;
 }
 
-void Turns::Leave() {
+// Returns with a permit, at the end, or because nobody has waited for a while.
+void Turns::GuardLocked() {
+  int quiet = 0;
+  int deserted = 0;
+  while (permits_ == 0 && !stop_.load()) {
+    if (quiet >= kGuardLinger) {
+      guard_sleeps_.store(true);
+      if (running_.load() <= 1) wake_.Wait(&mu_);
+      guard_sleeps_.store(false);
+      quiet = 0;
+      continue;
+    }
+    wake_.WaitWithTimeout(&mu_, kGuardPeriod);
+    const int running = running_.load();
+    quiet = running > 1 ? 0 : quiet + 1;
+    deserted = running > 0 && waiting_.load() == 0 ? deserted + 1 : 0;
+    if (deserted > 1) return;
+  }
+}
+
+void Turns::Leave(bool slept) {
   const int still_waiting = waiting_.fetch_sub(1) - 1;
-  if (still_waiting == 0 && running_.load() > 1) Unpark();
+  if (running_.load() <= 1) return;
+  Adapt(slept);
+  if (still_waiting == 0 && level_.load(std::memory_order_relaxed) > 1) Unpark();
+}
+
+// Races lose a count now and then.
+void Turns::Adapt(bool slept) {
+  const int level = level_.load(std::memory_order_relaxed);
+  if (slept) {
+    if (idle_.fetch_add(1, std::memory_order_relaxed) + 1 < kIdleToShrink) return;
+    level_.store(std::max(level - 1, 1), std::memory_order_relaxed);
+  } else {
+    if (queued_.fetch_add(1, std::memory_order_relaxed) + 1 < kQueuedToGrow) return;
+    level_.store(std::min(level + 1, most_waiting_), std::memory_order_relaxed);
+  }
+  idle_.store(0, std::memory_order_relaxed);
+  queued_.store(0, std::memory_order_relaxed);
 }
 
 void Turns::GuestRuns() {
-  running_.fetch_add(1);
-  if (!is_worker && waiting_.load() == 0) Unpark();
+  const bool further = running_.fetch_add(1) > 0;
+  if (!is_worker && waiting_.load() == 0) {
+    Unpark();
+  } else if (further && guard_sleeps_.load()) {
+    absl::MutexLock lock(&mu_);
+    wake_.SignalAll();
+  }
 }
 
 void Turns::Unpark() {

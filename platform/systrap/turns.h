@@ -9,16 +9,19 @@
 namespace cloister::systrap {
 
 // Decides which workers wait on the listener and which sleep aside. The host wakes every thread that
-// waits there for each single notification, so no more should wait than guest threads can ring; and
-// whenever guest threads run, one should be waiting.
+// waits there for each single notification, so one is enough until notifications are found queued:
+// then more wait, at most as many as guest threads run. A worker that is held up in a handler (by
+// the gofer, say) is noticed by a guard, one of those aside, who looks every millisecond while more
+// than one guest thread runs.
 class Turns {
  public:
   explicit Turns(int most_waiting) : most_waiting_(most_waiting) {}
 
   // Before waiting on the listener; sleeps until this worker is wanted. False: no more work comes.
   bool Enter() ABSL_LOCKS_EXCLUDED(mu_);
-  // After the wait. The sender of what was received still counts as running.
-  void Leave() ABSL_LOCKS_EXCLUDED(mu_);
+  // After the wait. The sender of what was received still counts as running. slept: nothing was
+  // there already.
+  void Leave(bool slept) ABSL_LOCKS_EXCLUDED(mu_);
 
   void GuestRuns() ABSL_LOCKS_EXCLUDED(mu_);
   void GuestStops() { running_.fetch_sub(1); }
@@ -31,6 +34,8 @@ class Turns {
  private:
   int Wanted() const;
   void Unpark() ABSL_LOCKS_EXCLUDED(mu_);
+  void Adapt(bool slept);
+  void GuardLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const int most_waiting_;
   // Both are read by the other side after its own is written (sequentially consistent), so that
@@ -41,6 +46,11 @@ class Turns {
   absl::Mutex mu_;  // leaf lock
   absl::CondVar wake_;
   int permits_ ABSL_GUARDED_BY(mu_) = 0;
+  bool guarded_ ABSL_GUARDED_BY(mu_) = false;
+  std::atomic<bool> guard_sleeps_{false};
+  std::atomic<int> level_{1};  // how many may wait
+  std::atomic<int> queued_{0};
+  std::atomic<int> idle_{0};
   std::atomic<bool> stop_{false};
 };
 

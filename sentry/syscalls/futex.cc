@@ -126,7 +126,7 @@ ErrnoOr<int> GetRobustList(Task& task, const SyscallArgs& args) {
     const Ref<Task> other = task.kernel().FindTask(args.Int(0));
     if (!other) return Errno::kSrch;
     if (!task.cred()->Has(CAP_SYS_PTRACE)) return Errno::kPerm;
-    head = other->robust_list;
+    head = other->GetRobustList();
   }
   TRY_VOID(task.CopyOut(args.Ptr<uint64_t>(1), head));
   TRY_VOID(task.CopyOut(args.Ptr<size_t>(2), sizeof(robust_list_head)));

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "sentry/task/process_timers.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
 
@@ -63,6 +64,8 @@ void Task::ShareParts(const CloneControl& control, Task& child, std::vector<plat
   child.fs_ = control.flags & CLONE_FS ? fs_ : fs_->Copy();
   child.cred_ = cred_;
   child.exe_ = exe_;
+  child.exe_denial_ = exe_denial_;
+  child.personality = personality.load();
   child.name_ = name();
   child.mask_ = saved_mask_.value_or(mask_);
   if (!same_memory || (control.flags & CLONE_VFORK)) child.alt_stack = alt_stack;
@@ -91,6 +94,9 @@ void Task::Clone(const CloneControl& control) {
     return;
   }
   child->IncRef();  // its life's
+  if (!(control.flags & CLONE_THREAD) && Limit(RLIMIT_CPU).rlim_cur != RLIM_INFINITY) {
+    child->group().timers().WatchCpuLimit();
+  }
   ShareParts(control, *child, &first_ops);
   kernel().forks.fetch_add(1, std::memory_order_relaxed);
 
@@ -130,6 +136,7 @@ void Task::StartChild(const CloneControl& control, Ref<Task> child, platform::Cl
   clone_child_ = report ? child : nullptr;
   clone_waits_ = vfork;
   const Ref<platform::GuestThread> thread = thread_;
+  GiveQuickState();
   owner_.store(Owner::kGuest, std::memory_order_release);
   const ErrnoOr<Ref<platform::GuestThread>> made = thread->Clone(request);
   if (!made.ok()) {

@@ -11,6 +11,7 @@
 #include "sentry/task/exec_state.h"
 #include "sentry/task/process_timers.h"
 #include "sentry/task/task.h"
+#include "sentry/task/usage.h"
 #include "sentry/vfs/operations.h"
 #include "sentry/wait/parker.h"
 
@@ -78,10 +79,12 @@ void Task::Exec(ExecControl control) {
   }
   SetCred(std::make_shared<const auth::Credentials>(privileges.credentials));
   dumpable = !privileges.secure;
+  if (privileges.secure) personality = 0;  // Linux: PER_CLEAR_ON_SETID
   SwitchImage(*std::move(thread), std::move(mm));
   {
     absl::MutexLock lock(&own_mu_);
     std::swap(exe_, control.exe_path);
+    std::swap(exe_denial_, control.exe_denial);
     name_ = BaseName(program.exec_path).substr(0, 15);
   }
   exec_ = std::make_unique<ExecState>();
@@ -93,11 +96,13 @@ void Task::Exec(ExecControl control) {
 void Task::SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager> mm) {
   call_.reset();
   restart_call.reset();
+  const uint64_t cpu_ns = thread_ && mm_ && !vfork_shares_ ? mm_->space().CpuTimeNs() : 0;
   LeaveMemory();
   Ref<platform::GuestThread> old_thread;
   {
     absl::MutexLock lock(&own_mu_);
     old_thread = std::exchange(thread_, std::move(thread));
+    quick_given_.store(false, std::memory_order_release);
     mm_ = std::move(mm);
   }
   host_gone_.store(false, std::memory_order_release);
@@ -112,6 +117,7 @@ void Task::SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager>
   parent_death_signal = 0;
   if (ProcessTimers* timers = group_->timers_if_any()) timers->DropPosixTimers();
   absl::MutexLock lock(&kernel().tree_mu());
+  AddCpuTime(group_->own_usage, cpu_ns);
   if (group_->actions->ref_count() > 1) group_->actions = group_->actions->Copy();
   group_->actions->ResetHandlers();
   group_->exec_task = nullptr;
@@ -205,6 +211,11 @@ ErrnoOrVoid Kernel::Release(ThreadGroup& group) {
   ExecControl control;
   control.program = std::move(task->held_program_);
   control.exe_path = control.program->file->path();
+  // A program that is being written as the sandbox starts is run all the same.
+  if (auto denial = vfs::WriteDenial::Of(control.program->file->inode()); denial.ok()) {
+    control.exe_denial = *std::move(denial);
+  }
+  if (task->Limit(RLIMIT_CPU).rlim_cur != RLIM_INFINITY) group.timers().WatchCpuLimit();
   task->Exec(std::move(control));
   return {};
 }

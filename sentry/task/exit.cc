@@ -97,7 +97,7 @@ void Task::Die() {
   exec_.reset();
   ReleaseMemoryOp();
   LeaveMemory();
-  const uint64_t cpu_ns = thread_ && mm_ ? mm_->space().CpuTimeNs() : 0;
+  const uint64_t cpu_ns = thread_ && mm_ && !vfork_shares_ ? mm_->space().CpuTimeNs() : 0;
   Ref<vfs::FdTable> files;
   Ref<FsContext> fs;
   Ref<mm::MemoryManager> mm;
@@ -111,6 +111,7 @@ void Task::Die() {
     thread = std::move(thread_);
     std::swap(exe, exe_);
   }
+  exe_denial_.reset();
   held_program_.reset();
   const auto keep = std::exchange(plan_.keep, {});
   NotifyVforkParent();

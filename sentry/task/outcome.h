@@ -13,6 +13,7 @@
 #include "sentry/loader/loader.h"
 #include "sentry/mm/memory_manager.h"
 #include "sentry/vfs/file_description.h"
+#include "sentry/vfs/write_denial.h"
 #include "sentry/wait/block.h"
 
 namespace cloister::task {
@@ -47,6 +48,7 @@ struct CloneControl {
 struct ExecControl {
   std::shared_ptr<loader::Program> program;
   vfs::Path exe_path;
+  std::shared_ptr<const vfs::WriteDenial> exe_denial;
 };
 struct ExitControl {
   int wait_status = 0;  // wait(2)'s

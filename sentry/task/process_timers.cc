@@ -149,7 +149,62 @@ class ProcessTimers::Timer final : public wait::TimerClient {
   int overrun_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
-ProcessTimers::ProcessTimers(ThreadGroup& group) : group_(group) {
+// RLIMIT_CPU. Linux: check_process_timers.
+class ProcessTimers::CpuLimit final : public wait::TimerClient {
+ public:
+  explicit CpuLimit(ThreadGroup& group) : group_(group) {}
+  ~CpuLimit() { wait::Poller::Get().CancelTimer(*this); }
+
+  void OnTimer() override {
+    rlimit limit = group_.Limit(RLIMIT_CPU);
+    const int64_t used = TimerClockNow(group_, TimerClock::kProcessCpu);
+    if (used >= SecondsToNs(limit.rlim_max)) {
+      Send(SIGKILL);
+      return;
+    }
+    if (used >= SecondsToNs(limit.rlim_cur)) {
+      Send(SIGXCPU);
+      // Once a second: the soft limit itself moves on, as getrlimit(2) shows.
+      limit.rlim_cur = std::min(limit.rlim_cur + 1, limit.rlim_max);
+      group_.SetLimit(RLIMIT_CPU, limit);
+    }
+    Rearm();
+  }
+
+  void Rearm() {
+    const rlimit limit = group_.Limit(RLIMIT_CPU);
+    const int64_t due = SecondsToNs(std::min(limit.rlim_cur, limit.rlim_max));
+    if (due == INT64_MAX) {
+      Cancel();
+      return;
+    }
+    const int64_t left = std::max<int64_t>(due - TimerClockNow(group_, TimerClock::kProcessCpu), 0);
+    wait::Poller::Get().SetTimer(*this, AddClipped(wait::MonotonicNow(), std::max(left, kCpuLookAgainNs)));
+  }
+
+  void Cancel() { wait::Poller::Get().CancelTimer(*this); }
+
+ private:
+  static int64_t SecondsToNs(rlim_t seconds) {
+    constexpr int64_t kNs = 1'000'000'000;
+    return seconds >= static_cast<rlim_t>(INT64_MAX / kNs) ? INT64_MAX : static_cast<int64_t>(seconds) * kNs;
+  }
+
+  void Send(int signo) {
+    siginfo_t info = {};
+    info.si_signo = signo;
+    info.si_code = SI_KERNEL;
+    absl::MutexLock lock(&group_.kernel().tree_mu());
+    Task::SendToGroupLocked(group_, info);
+  }
+
+  ThreadGroup& group_;
+};
+
+void ProcessTimers::WatchCpuLimit() { cpu_limit_->Rearm(); }
+
+ProcessTimers::ProcessTimers(ThreadGroup& group)
+    : group_(group), cpu_limit_(std::make_unique<CpuLimit>(group)) {
   const std::pair<TimerClock, int> kinds[3] = {{TimerClock::kMonotonic, SIGALRM},
                                                {TimerClock::kProcessCpu, SIGVTALRM},
                                                {TimerClock::kProcessCpu, SIGPROF}};
@@ -219,6 +274,7 @@ std::map<int, std::shared_ptr<ProcessTimers::Timer>> ProcessTimers::TakePosixTim
 }
 
 void ProcessTimers::StopAll() {
+  cpu_limit_->Cancel();
   for (const std::unique_ptr<Timer>& timer : intervals_) timer->Set({}, false);
   for (const auto& [id, timer] : TakePosixTimers()) timer->Set({}, false);
 }

@@ -57,6 +57,9 @@ class ProcessTimers {
   ErrnoOr<Setting> Get(int id) const ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOr<int> Overrun(int id) const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // RLIMIT_CPU has become finite or another one.
+  void WatchCpuLimit();
+
   // execve(2): POSIX timers go, interval timers stay.
   void DropPosixTimers() ABSL_LOCKS_EXCLUDED(mu_);
   // The process ends.
@@ -64,11 +67,13 @@ class ProcessTimers {
 
  private:
   class Timer;
+  class CpuLimit;
 
   std::map<int, std::shared_ptr<Timer>> TakePosixTimers() ABSL_LOCKS_EXCLUDED(mu_);
 
   ThreadGroup& group_;
   std::unique_ptr<Timer> intervals_[3];
+  std::unique_ptr<CpuLimit> cpu_limit_;
   mutable absl::Mutex mu_;  // above Timer::mu_, which is above Kernel::tree_mu()
   std::map<int, std::shared_ptr<Timer>> timers_ ABSL_GUARDED_BY(mu_);
   int next_id_ ABSL_GUARDED_BY(mu_) = 0;

@@ -89,7 +89,7 @@ bool Task::SendToThreadLocked(const siginfo_t& info) {
     for (Task* task : group.tasks) task->DiscardPendingLocked(set);
   });
   if (signo == SIGCONT || signo == SIGKILL) ContinueGroupLocked(group, signo == SIGCONT);
-  const bool blocked = mask_.Has(signo) || (saved_mask_.has_value() && saved_mask_->Has(signo));
+  const bool blocked = BlockedLocked().Has(signo) || (saved_mask_.has_value() && saved_mask_->Has(signo));
   if (!blocked && group.actions->Ignores(signo)) return false;
   if (!blocked && InitIsImmune(group, info)) return false;
   if (!pending_.Add(info, group.Limit(RLIMIT_SIGPENDING).rlim_cur)) return false;
@@ -105,9 +105,9 @@ bool Task::SendToGroupLocked(ThreadGroup& group, const siginfo_t& info) {
   });
   if (signo == SIGCONT || signo == SIGKILL) ContinueGroupLocked(group, signo == SIGCONT);
   // What is blocked is kept, whatever its action: sigwait(3) and signalfd(2) take it.
-  const Task& leader = *group.tasks.front();
+  Task& leader = *group.tasks.front();
   const bool blocked =
-      leader.mask_.Has(signo) || (leader.saved_mask_.has_value() && leader.saved_mask_->Has(signo));
+      leader.BlockedLocked().Has(signo) || (leader.saved_mask_.has_value() && leader.saved_mask_->Has(signo));
   if (!blocked && group.actions->Ignores(signo)) return false;
   if (!blocked && InitIsImmune(group, info)) return false;
   if (!group.pending.Add(info, group.Limit(RLIMIT_SIGPENDING).rlim_cur)) return false;
@@ -119,10 +119,14 @@ bool Task::SendToGroupLocked(ThreadGroup& group, const siginfo_t& info) {
 void Task::WakeForSignalLocked(ThreadGroup& group, Task* only, const siginfo_t& info) {
   const int signo = info.si_signo;
   Task* target = nullptr;
+  wait::WakeScope::NotifyLater(Ref<RefCounted>(&group), group.signal_queue, wait::Poll::kIn);
   for (Task* task : group.tasks) {
     if (only != nullptr && task != only) continue;
     wait::WakeScope::NotifyLater(Ref<RefCounted>(task), task->signal_queue_, wait::Poll::kIn);
-    if (target == nullptr && !task->killed_ && (signo == SIGKILL || !task->mask_.Has(signo))) target = task;
+    const bool blocked = task->BlockedLocked().Has(signo);
+    // Linux: wants_signal. Even a fatal one waits for the end of the stop.
+    const bool wants = signo == SIGKILL || (!blocked && !task->stopped_.load(std::memory_order_acquire));
+    if (target == nullptr && !task->killed_ && wants) target = task;
   }
   if (target == nullptr) return;
   const bool immune = InitIsImmune(group, info);

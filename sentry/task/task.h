@@ -39,6 +39,8 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   // A zombie leaves every table: wait4(2) has its status.
   static void ReapLocked(ThreadGroup& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());
 
+  // The mask at this moment, for anyone.
+  signal::SignalSet BlockedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   // Queues a signal for this thread alone, or for its process. False: it was ignored or dropped.
   bool SendToThread(const siginfo_t& info) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   bool SendToThreadLocked(const siginfo_t& info) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
@@ -53,6 +55,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   char StateLetter() const;
   // The syscall that it is parked in, or -1.
   int parked_syscall() const { return parked_syscall_.load(std::memory_order_relaxed); }
+  uint64_t GetRobustList() const ABSL_LOCKS_EXCLUDED(own_mu_);
 
   // The call of the last ERESTART_RESTARTBLOCK, for restart_syscall(2). Owner.
   std::unique_ptr<RunningCall> restart_call;
@@ -104,6 +107,10 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   void RunOps(AfterOps after, std::span<const platform::HostOp> ops);
   void OnOpsDone(const platform::Trap& trap);
   void OnWake() override;
+
+  // quick_calls.cc: what the guest settles without a trap.
+  void TakeQuickState();
+  void GiveQuickState() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
 
   // signal_delivery.cc.
   enum class Delivery { kNone, kGivenAway };
@@ -171,6 +178,10 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   int exit_status_ = 0;
   platform::Fault last_fault_;
 
+  // What the guest may settle by quick calls. Its mask is then only up to date after BlockedLocked.
+  signal::SignalSet given_mask_;          // owner: what the guest was last given
+  std::atomic<bool> quick_given_{false};  // to the present GuestThread
+  std::atomic<bool> mask_held_{true};     // signals wait: the guest may not change its mask alone
   bool vfork_shares_ = false;  // runs on the memory of a parent that waits (owner)
   std::atomic<bool> vfork_done_{false};
   wait::WaitQueue vfork_queue_;

@@ -15,9 +15,12 @@ using platform::Trap;
 
 void Task::OnBorn(platform::GuestThread& thread) {
   IncRef();
-  absl::MutexLock lock(&own_mu_);
-  thread_ = Ref<platform::GuestThread>(&thread);
-  mm_->SetSpace(Ref<platform::AddressSpace>(&thread.address_space()));
+  {
+    absl::MutexLock lock(&own_mu_);
+    thread_ = Ref<platform::GuestThread>(&thread);
+    mm_->SetSpace(Ref<platform::AddressSpace>(&thread.address_space()));
+  }
+  GiveQuickState();
   owner_.store(Owner::kGuest, std::memory_order_release);
 }
 
@@ -27,6 +30,7 @@ void Task::OnTrap(platform::GuestThread&, const Trap& trap) {
   Owner guest = Owner::kGuest;
   // Lost against OnGone: the task has ended already.
   if (!owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel)) return;
+  TakeQuickState();
   switch (trap.kind) {
     case Trap::Kind::kSyscall:
       ServeSyscall();
@@ -126,6 +130,7 @@ void Task::FinishPlan(RunPlan run) {
   thread->regs().rax = plan_.result;
   const auto ops = plan_.ops;
   const auto keep = plan_.keep;
+  GiveQuickState();
   owner_.store(Owner::kGuest, std::memory_order_release);
   thread->RunOps(ops, platform::AfterOps::kResume);
   Owner guest = Owner::kGuest;
@@ -248,6 +253,7 @@ void Task::ReturnToGuest() {
 
 void Task::ResumeGuest() {
   const Ref<platform::GuestThread> thread = thread_;
+  GiveQuickState();
   owner_.store(Owner::kGuest, std::memory_order_release);
   thread->Resume();
   Owner guest = Owner::kGuest;
@@ -260,6 +266,7 @@ void Task::ResumeGuest() {
 void Task::RunOps(AfterOps after, std::span<const platform::HostOp> ops) {
   after_ops_ = after;
   const Ref<platform::GuestThread> thread = thread_;
+  GiveQuickState();
   owner_.store(Owner::kGuest, std::memory_order_release);
   thread->RunOps(ops.first(std::min(ops.size(), platform::GuestThread::kMaxOps)),
                  platform::AfterOps::kReport);

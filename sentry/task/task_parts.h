@@ -22,6 +22,7 @@
 #include "sentry/usermem/user_buffer.h"
 #include "sentry/vfs/caller.h"
 #include "sentry/vfs/fd_table.h"
+#include "sentry/vfs/write_denial.h"
 
 namespace cloister::task {
 
@@ -105,6 +106,7 @@ class TaskParts {
   bool dumpable = true;
   int io_priority = 0;
   std::atomic<int> nice{0};
+  std::atomic<uint32_t> personality{0};  // personality(2)
 
  protected:
   TaskParts(Ref<ThreadGroup> group, pid_t tid);
@@ -123,6 +125,7 @@ class TaskParts {
   Ref<FsContext> fs_;
   auth::CredRef cred_;
   vfs::Path exe_;
+  std::shared_ptr<const vfs::WriteDenial> exe_denial_;  // while it runs, nobody writes it
   Ref<platform::GuestThread> thread_;
   std::string name_;
   mutable absl::Mutex own_mu_;

@@ -35,7 +35,7 @@ class TaskSignals : public TaskParts {
   signal::SignalSet PendingSet() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   // /proc/PID/status SigPnd: this thread's own.
   signal::SignalSet OwnPendingSet() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
-  // Notified (kIn) when a signal is queued for this task or its process: signalfd, sigtimedwait.
+  // Notified (kIn) when a signal is queued for this task or its process: sigtimedwait(2).
   wait::WaitQueue& signal_queue() { return signal_queue_; }
   // A signal is to be delivered or the task is to end: long loops should stop. Any thread.
   bool interrupted() const { return work_pending_.load(std::memory_order_acquire); }

@@ -86,6 +86,9 @@ class ThreadGroup : public RefCounted {
   // Notified when one of its tasks ends (kIn), and when it becomes a zombie (kHup): pidfd, execve(2).
   wait::WaitQueue exit_queue;
 
+  // Notified (kIn) when a signal is queued for it or for one of its tasks: signalfd(2).
+  wait::WaitQueue signal_queue;
+
   // Shared table of actions; replaced at execve(2) under tree_mu.
   Ref<signal::SignalActions> actions;
 

@@ -59,7 +59,7 @@ ErrnoOr<ProcessState> ReadState(const Subject& subject) {
   {
     absl::MutexLock lock(&subject.kernel().tree_mu());
     terminal = ReadGroup(group, &state);
-    if (task) state.blocked = task->signal_mask();
+    if (task) state.blocked = task->BlockedLocked();
   }
   if (terminal) {
     state.terminal = EncodeDevice(terminal->device());
@@ -68,6 +68,8 @@ ErrnoOr<ProcessState> ReadState(const Subject& subject) {
   if (task) {
     state.name = task->name();
     state.letter = task->StateLetter();
+    // A leader that ended before its threads is a zombie in its own place.
+    if (!subject.is_thread() && task->tid() != subject.pid()) state.letter = 'Z';
     state.nice = task->nice.load(std::memory_order_relaxed);
     state.pending = task->OwnPendingSet();
   }

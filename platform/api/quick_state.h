@@ -1,0 +1,19 @@
+#ifndef CLOISTER_PLATFORM_API_QUICK_STATE_H_
+#define CLOISTER_PLATFORM_API_QUICK_STATE_H_
+
+#include <cstdint>
+
+namespace cloister::platform {
+
+// What a guest thread may settle without a trap, on platforms that can: rt_sigprocmask(2) and
+// set_robust_list(2) on the fields below, and madvise(2) with MADV_DONTNEED and MADV_FREE. It is
+// the guest's own word: a lie fools the guest alone.
+struct QuickState {
+  bool may_advise = false;
+  uint64_t signal_mask = 0;
+  uint64_t robust_list = 0;
+};
+
+}  // namespace cloister::platform
+
+#endif  // CLOISTER_PLATFORM_API_QUICK_STATE_H_

@@ -1,0 +1,56 @@
+// Calls that the platform lets the guest settle without a trap: platform/api/quick_state.h. The
+// sentry takes over what they did at the next trap, and earlier where a signal's sender asks.
+
+#include "sentry/task/task.h"
+
+namespace cloister::task {
+
+using signal::SignalSet;
+
+// A trap: the guest stands still.
+void Task::TakeQuickState() {
+  if (!quick_given_.load(std::memory_order_relaxed)) return;
+  const platform::QuickState state = thread_->TakeQuickState();
+  robust_list = state.robust_list;
+  const SignalSet mask = SignalSet(state.signal_mask).Without(signal::kUnblockable);
+  if (mask == given_mask_ && !mask_held_.load(std::memory_order_acquire)) return;
+  absl::MutexLock lock(&kernel().tree_mu());
+  mask_ = mask;
+  UpdateWorkPendingLocked();
+}
+
+// The guest runs next. Not with --strace, which is to show every call.
+void Task::GiveQuickState() {
+  if (!thread_->HasQuickCalls() || kernel().tracer() != nullptr) return;
+  given_mask_ = mask_;
+  platform::QuickState state;
+  state.signal_mask = mask_.bits();
+  state.robust_list = robust_list;
+  state.may_advise = mm_ && mm_->LockedBytes() == 0;
+  thread_->GiveQuickState(state);
+  quick_given_.store(true, std::memory_order_release);
+  if (!mask_held_.load(std::memory_order_acquire)) return;
+  absl::MutexLock lock(&kernel().tree_mu());
+  if (!(pending_.set() | group_->pending.set()).empty()) return;
+  mask_held_.store(false, std::memory_order_release);
+  thread_->ReleaseSignalMask();
+}
+
+SignalSet Task::BlockedLocked() {
+  absl::MutexLock lock(&own_mu_);
+  mask_held_.store(true, std::memory_order_release);
+  if (!thread_ || !quick_given_.load(std::memory_order_acquire)) return mask_;
+  const SignalSet mask = SignalSet(thread_->HoldSignalMask()).Without(signal::kUnblockable);
+  if (owner_.load(std::memory_order_acquire) == Owner::kGuest && !(mask == mask_)) mask_ = mask;
+  return mask_;
+}
+
+uint64_t Task::GetRobustList() const {
+  absl::MutexLock lock(&own_mu_);
+  const bool running = owner_.load(std::memory_order_acquire) == Owner::kGuest;
+  return running && thread_ && quick_given_.load(std::memory_order_acquire)
+             ? thread_->TakeQuickState().robust_list
+             : robust_list;
+}
+
+}  // namespace cloister::task
