@@ -16,6 +16,7 @@
 #include "sentry/fs/tmp/tmp_fs.h"
 #include "sentry/task/current.h"
 #include "sentry/task/task.h"
+#include "sentry/vfs/file_system_types.h"
 
 namespace cloister::boot {
 namespace {
@@ -53,11 +54,25 @@ absl::StatusOr<kernfs::Mountable> OverlayOver(task::Kernel& kernel, kernfs::Moun
   options.mode = 0755;
   options.max_bytes = kernel.machine().total_memory / 2;
   const Ref<vfs::Mount> upper = tmp::MountTmp(options, 0);
-  ErrnoOr<overlay::Layer> made =
-      overlay::Make({std::move(lower.fs), std::move(lower.root)},
-                    {Ref<vfs::FileSystem>(&upper->fs()), upper->root()->inode()});
+  ErrnoOr<overlay::Layer> made = overlay::Make({std::move(lower.fs), std::move(lower.root)},
+                                               {Ref<vfs::FileSystem>(&upper->fs()), upper->root()->inode()});
   if (!made.ok()) return ToStatus(made.error(), "overlay");
   return kernfs::Mountable{std::move(made->fs), std::move(made->root)};
+}
+
+void RegisterMountTypes(task::Kernel& kernel, const control::Container& container) {
+  for (const char* type : {"proc", "sysfs", "devpts", "cgroup", "cgroup2"}) {
+    vfs::FileSystemTypes::Get().Register(
+        type, [&kernel, container, type](const vfs::NewMount& request) -> ErrnoOr<Ref<vfs::Mount>> {
+          control::Mount mount;
+          mount.set_type(type);
+          if (!request.options.empty()) mount.add_options(std::string(request.options));
+          const absl::StatusOr<kernfs::Mountable> made = MakeFileSystem(kernel, container, mount);
+          if (!made.ok()) return Errno::kInval;
+          return MakeRef<vfs::Mount>(made->fs, vfs::Dentry::MakeRoot(made->root), request.flags,
+                                     std::string(request.source));
+        });
+  }
 }
 
 void RegisterSpecialFiles() {
