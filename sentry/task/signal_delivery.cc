@@ -178,7 +178,7 @@ bool Task::DeliverToHandler(const siginfo_t& info, const Action& action) {
     saved_mask_.reset();
     SignalSet mask = mask_ | SignalSet(action.mask);
     if (!(action.flags & SA_NODEFER)) mask.Add(info.si_signo);
-    mask_ = mask.Without(signal::kUnblockable);
+    ChangeMaskLocked(mask);
     UpdateWorkPendingLocked();
   }
   const platform::HostOp ops[] = {*store};

@@ -138,6 +138,10 @@ void Task::WakeForSignalLocked(ThreadGroup& group, Task* only, const siginfo_t& 
   target->MarkWorkLocked();
 }
 
+void Task::LookForSignalsLocked(SignalSet waiting) {
+  if (!waiting.Without(BlockedLocked()).empty()) MarkWorkLocked();
+}
+
 void Task::Raise(int signo) {
   siginfo_t info = {};
   info.si_signo = signo;

@@ -46,6 +46,8 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   bool SendToThreadLocked(const siginfo_t& info) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   static bool SendToGroupLocked(ThreadGroup& group, const siginfo_t& info)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());
+  // Interrupts it if it takes one of `waiting`, which pend for its process. tree_mu held.
+  void LookForSignalsLocked(signal::SignalSet waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   // A signal of the kernel's own to this thread: SIGPIPE, SIGXFSZ (SI_KERNEL … as Linux marks them).
   void Raise(int signo) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   // A fault: cannot be blocked or ignored; then it kills. Owner.

@@ -38,16 +38,25 @@ SignalSet TaskSignals::OwnPendingSet() {
   return pending_.set();
 }
 
+// Signals of the process that this task does not take any more go to another. Linux:
+// retarget_shared_pending.
+void TaskSignals::ChangeMaskLocked(SignalSet mask) {
+  const SignalSet waiting = (group_->pending.set() & mask).Without(mask_);
+  mask_ = mask.Without(signal::kUnblockable);
+  if (waiting.empty()) return;
+  for (Task* task : group_->tasks) task->LookForSignalsLocked(waiting);
+}
+
 void TaskSignals::SetSignalMask(SignalSet mask) {
   absl::MutexLock lock(&kernel().tree_mu());
-  mask_ = mask.Without(signal::kUnblockable);
+  ChangeMaskLocked(mask);
   UpdateWorkPendingLocked();
 }
 
 void TaskSignals::SetTemporaryMask(SignalSet mask) {
   absl::MutexLock lock(&kernel().tree_mu());
   if (!saved_mask_.has_value()) saved_mask_ = mask_;
-  mask_ = mask.Without(signal::kUnblockable);
+  ChangeMaskLocked(mask);
   UpdateWorkPendingLocked();
 }
 

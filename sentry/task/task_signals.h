@@ -45,6 +45,7 @@ class TaskSignals : public TaskParts {
 
   // What a look at the signals still has to do: delivery, a stop, the end.
   void UpdateWorkPendingLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  void ChangeMaskLocked(signal::SignalSet mask) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   void DiscardPendingLocked(signal::SignalSet set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
 
   // Owner writes, under tree_mu; others read under tree_mu.
