@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "absl/base/internal/sysinfo.h"
+#include "absl/synchronization/mutex.h"
 #include "base/error/status.h"
 #include "base/log/log.h"
 #include "gofer/protocol/config.h"
@@ -86,6 +87,7 @@ absl::StatusOr<std::unique_ptr<Server>> Prepare() {
 
 int GoferMain(int, char**) {
   signal(SIGPIPE, SIG_IGN);
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);  // Debian's library has it on
   absl::StatusOr<std::unique_ptr<Server>> server = Prepare();
   if (!server.ok()) {
     LOG(kError, "%s", server.status().message());

@@ -10,8 +10,8 @@ namespace {
 
 constexpr absl::Duration kGuardPeriod = absl::Milliseconds(1);
 constexpr int kGuardLinger = 50;  // periods with at most one guest thread, after which the guard sleeps
-constexpr int kQueuedToGrow = 16;
-constexpr int kIdleToShrink = 64;
+constexpr int kWindow = 64;       // notifications, after which the number of waiting workers is thought over
+constexpr int kMostlyQueued = 56;
 
 thread_local bool is_worker = false;
 
@@ -73,15 +73,13 @@ void Turns::Leave(bool slept) {
 
 // Races lose a count now and then.
 void Turns::Adapt(bool slept) {
+  const int queued =
+      slept ? queued_.load(std::memory_order_relaxed) : queued_.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (received_.fetch_add(1, std::memory_order_relaxed) + 1 < kWindow) return;
   const int level = level_.load(std::memory_order_relaxed);
-  if (slept) {
-    if (idle_.fetch_add(1, std::memory_order_relaxed) + 1 < kIdleToShrink) return;
-    level_.store(std::max(level - 1, 1), std::memory_order_relaxed);
-  } else {
-    if (queued_.fetch_add(1, std::memory_order_relaxed) + 1 < kQueuedToGrow) return;
-    level_.store(std::min(level + 1, most_waiting_), std::memory_order_relaxed);
-  }
-  idle_.store(0, std::memory_order_relaxed);
+  level_.store(queued > kMostlyQueued ? std::min(level + 1, most_waiting_) : std::max(level - 1, 1),
+               std::memory_order_relaxed);
+  received_.store(0, std::memory_order_relaxed);
   queued_.store(0, std::memory_order_relaxed);
 }
 

@@ -49,8 +49,8 @@ class Turns {
   bool guarded_ ABSL_GUARDED_BY(mu_) = false;
   std::atomic<bool> guard_sleeps_{false};
   std::atomic<int> level_{1};  // how many may wait
-  std::atomic<int> queued_{0};
-  std::atomic<int> idle_{0};
+  std::atomic<int> received_{0};
+  std::atomic<int> queued_{0};  // of them, without a wait
   std::atomic<bool> stop_{false};
 };
 
