@@ -112,22 +112,56 @@ ErrnoOrVoid TimerfdGettime(Task& task, const SyscallArgs& args) {
   return task.CopyOut(args.Ptr<itimerspec>(1), ToItimerspec(timer->Get()));
 }
 
-// The signals of the process that made a signalfd, and of whichever of its threads reads.
-class ProcessSignals final : public event::SignalSource {
+// The signals of whoever reads, as in Linux (signalfd_dequeue takes current's). Those who wait on the file
+// are told of the signals of every process that ever asked for its queue.
+class ReadersSignals final : public event::SignalSource {
  public:
-  explicit ProcessSignals(Task& task) : task_(&task) {}
+  explicit ReadersSignals(Task& maker) : maker_(&maker) {}
+  ~ReadersSignals() override {
+    for (const std::unique_ptr<Followed>& one : followed_) one->group->signal_queue.Remove(one->entry);
+  }
+
   std::optional<siginfo_t> Take(uint64_t mask) override {
     return Reader().TakeSignal(signal::SignalSet(mask));
   }
   uint64_t Pending() override { return Reader().PendingSet().bits(); }
-  wait::WaitQueue& signal_queue() override { return task_->signal_queue(); }
+  wait::WaitQueue& signal_queue() override ABSL_LOCKS_EXCLUDED(mu_) {
+    Follow(Reader().group());
+    return queue_;
+  }
 
  private:
+  struct Followed final : public wait::Waiter {
+    Followed(task::ThreadGroup& process, wait::WaitQueue& to) : group(&process), queue(to) {}
+    void OnEvent(wait::Poll events) override { queue.Notify(events); }
+    const Ref<task::ThreadGroup> group;
+    wait::WaitQueue& queue;
+    wait::WaitEntry entry;
+  };
+
   Task& Reader() {
     Task* const current = task::CurrentTask::Get();
-    return current != nullptr && &current->group() == &task_->group() ? *current : *task_;
+    return current != nullptr ? *current : *maker_;
   }
-  const Ref<Task> task_;
+
+  void Follow(task::ThreadGroup& group) {
+    absl::MutexLock lock(&mu_);
+    for (const std::unique_ptr<Followed>& one : followed_) {
+      if (one->group.get() == &group) return;
+    }
+    std::erase_if(followed_, [](const std::unique_ptr<Followed>& one) {
+      if (one->group->ref_count() > 1) return false;
+      one->group->signal_queue.Remove(one->entry);  // long gone
+      return true;
+    });
+    followed_.push_back(std::make_unique<Followed>(group, queue_));
+    group.signal_queue.Add(followed_.back()->entry, *followed_.back(), wait::Poll::kAll);
+  }
+
+  const Ref<Task> maker_;
+  wait::WaitQueue queue_;
+  absl::Mutex mu_;  // above the queues
+  std::vector<std::unique_ptr<Followed>> followed_ ABSL_GUARDED_BY(mu_);
 };
 
 ErrnoOr<int> MakeSignalFd(Task& task, const SyscallArgs& args, int flags) {
@@ -135,7 +169,7 @@ ErrnoOr<int> MakeSignalFd(Task& task, const SyscallArgs& args, int flags) {
   const uint64_t mask = TRY(task.CopyIn(args.Ptr<const uint64_t>(1)));
   if (args.Int(0) == -1) {
     return task.InstallFile(
-        MakeRef<SignalFd>(O_RDWR | (flags & O_NONBLOCK), task.cred(), MakeRef<ProcessSignals>(task), mask),
+        MakeRef<SignalFd>(O_RDWR | (flags & O_NONBLOCK), task.cred(), MakeRef<ReadersSignals>(task), mask),
         (flags & SFD_CLOEXEC) != 0);
   }
   const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
@@ -149,8 +183,6 @@ ErrnoOr<int> MakeSignalFd(Task& task, const SyscallArgs& args, int flags) {
 ErrnoOr<int> Signalfd(Task& task, const SyscallArgs& args) { return MakeSignalFd(task, args, 0); }
 ErrnoOr<int> Signalfd4(Task& task, const SyscallArgs& args) { return MakeSignalFd(task, args, args.Int(3)); }
 
-constexpr const char* kSignalfdNote = "reads the signals of the process that made it, also in a forked child";
-
 constexpr Entry kEntries[] = {
     {SYS_pipe, "pipe", Plain<Pipe>, "p"},
     {SYS_pipe2, "pipe2", Plain<Pipe2>, "px"},
@@ -160,8 +192,8 @@ constexpr Entry kEntries[] = {
     {SYS_timerfd_settime, "timerfd_settime", Plain<TimerfdSettime>, "fxpp", Support::kPartial,
      "TFD_TIMER_CANCEL_ON_SET never cancels"},
     {SYS_timerfd_gettime, "timerfd_gettime", Plain<TimerfdGettime>, "fp"},
-    {SYS_signalfd, "signalfd", Plain<Signalfd>, "fpz", Support::kPartial, kSignalfdNote},
-    {SYS_signalfd4, "signalfd4", Plain<Signalfd4>, "fpzx", Support::kPartial, kSignalfdNote},
+    {SYS_signalfd, "signalfd", Plain<Signalfd>, "fpz"},
+    {SYS_signalfd4, "signalfd4", Plain<Signalfd4>, "fpzx"},
 };
 
 }  // namespace

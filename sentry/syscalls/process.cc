@@ -136,6 +136,7 @@ ErrnoOr<std::vector<std::string>> CopyInStrings(Task& task, uint64_t addr, size_
 // execve(2), execveat(2).
 struct ExecCall {
   std::shared_ptr<loader::Program> program;
+  std::shared_ptr<const vfs::WriteDenial> denial;
 
   static ErrnoOr<ExecCall> With(Task& task, int dirfd, uint64_t path_addr, uint64_t argv, uint64_t envp,
                                 int flags) {
@@ -149,6 +150,8 @@ struct ExecCall {
     walk.allow_empty = (flags & AT_EMPTY_PATH) != 0;
     const vfs::Path path = TRY(vfs::Resolve(caller, start, request.path, walk));
     request.file = TRY(OpenForExec(caller, path));
+    // Of a script too, while its interpreter is looked for.
+    std::shared_ptr<const vfs::WriteDenial> denial = TRY(vfs::WriteDenial::Of(request.file->inode()));
     if (dirfd != AT_FDCWD && !request.path.starts_with('/')) {
       request.path = "/dev/fd/" + std::to_string(dirfd) + (request.path.empty() ? "" : "/" + request.path);
     }
@@ -157,7 +160,10 @@ struct ExecCall {
     request.argv = TRY(CopyInStrings(task, argv, &budget));
     request.envp = TRY(CopyInStrings(task, envp, &budget));
     if (request.argv.empty()) request.argv.emplace_back();
-    return ExecCall{std::make_shared<loader::Program>(TRY(loader::FindProgram(caller, std::move(request))))};
+    ExecCall call;
+    call.program = std::make_shared<loader::Program>(TRY(loader::FindProgram(caller, std::move(request))));
+    call.denial = TRY(vfs::WriteDenial::Of(call.program->file->inode()));
+    return call;
   }
 
   static ErrnoOr<Ref<vfs::FileDescription>> OpenForExec(const vfs::Caller& caller, const vfs::Path& path) {
@@ -184,7 +190,7 @@ struct ExecCall {
       block.killable_only = true;
       return block;
     }
-    return ExecControl{program, program->file->path()};
+    return ExecControl{program, program->file->path(), denial};
   }
 };
 

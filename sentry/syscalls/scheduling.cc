@@ -57,6 +57,20 @@ ErrnoOr<int> SchedGetaffinity(Task& task, const SyscallArgs& args) {
   return static_cast<int>(size);
 }
 
+// getcpu(2). A call is served on its caller's core or wakes it from its neighbour's: the worker's core is
+// the best guess, where the caller may run there. One node.
+ErrnoOr<int> Getcpu(Task& task, const SyscallArgs& args) {
+  int cpu = std::max(sched_getcpu(), 0);
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(task.host_tid(), sizeof set, &set) == 0 && !CPU_ISSET(cpu, &set)) {
+    for (cpu = 0; cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &set);) ++cpu;
+  }
+  if (args.Addr(0) != 0) TRY_VOID(task.CopyOut(args.Ptr<uint32_t>(0), static_cast<uint32_t>(cpu)));
+  if (args.Addr(1) != 0) TRY_VOID(task.CopyOut(args.Ptr<uint32_t>(1), 0));
+  return 0;
+}
+
 ErrnoOr<int> SchedGetscheduler(Task& task, const SyscallArgs& args) {
   TRY(Target(task, args.Int(0)));
   return SCHED_OTHER;
@@ -171,6 +185,7 @@ constexpr Entry kEntries[] = {
     {SYS_sched_yield, "sched_yield", Plain<SchedYield>, ""},
     {SYS_sched_setaffinity, "sched_setaffinity", Plain<SchedSetaffinity>, "dzp"},
     {SYS_sched_getaffinity, "sched_getaffinity", Plain<SchedGetaffinity>, "dzp"},
+    {SYS_getcpu, "getcpu", Plain<Getcpu>, "ppp"},
     {SYS_sched_getscheduler, "sched_getscheduler", Plain<SchedGetscheduler>, "d"},
     {SYS_sched_setscheduler, "sched_setscheduler", Plain<SchedSetscheduler>, "ddp", Support::kPartial,
      "no real-time policies"},

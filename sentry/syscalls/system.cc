@@ -1,5 +1,6 @@
 // The machine and the limits: uname, sysinfo, resource limits, randomness, kernel log.
 
+#include <sys/personality.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
@@ -10,6 +11,7 @@
 
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
+#include "sentry/task/process_timers.h"
 #include "sentry/task/usage.h"
 
 namespace cloister::syscalls {
@@ -31,7 +33,8 @@ ErrnoOr<int> Uname(Task& task, const SyscallArgs& args) {
   CopyName(names.nodename, task.kernel().hostname());
   CopyName(names.release, Machine::kRelease);
   CopyName(names.version, Machine::kVersion);
-  CopyName(names.machine, Machine::kMachine);
+  const bool as_32 = (task.personality.load() & PER_MASK) == PER_LINUX32;
+  CopyName(names.machine, as_32 ? "i686" : Machine::kMachine);
   const std::string domain = task.kernel().domainname();
   CopyName(names.domainname, domain.empty() ? "(none)" : domain);
   TRY_VOID(task.CopyOut(args.Ptr<utsname>(0), names));
@@ -60,7 +63,8 @@ ErrnoOr<int> Setdomainname(Task& task, const SyscallArgs& args) {
 
 ErrnoOr<int> Sysinfo(Task& task, const SyscallArgs& args) {
   struct sysinfo info = {};
-  info.uptime = (wait::MonotonicNow() - task.kernel().boot_monotonic_ns()) / 1'000'000'000;
+  // Linux rounds up: never 0.
+  info.uptime = (wait::MonotonicNow() - task.kernel().boot_monotonic_ns()) / 1'000'000'000 + 1;
   info.totalram = task.kernel().machine().total_memory;
   uint64_t used = 0;
   for (const Ref<ThreadGroup>& group : task.kernel().Groups()) used += group->ResidentBytes();
@@ -78,6 +82,7 @@ ErrnoOrVoid SetLimit(Task& task, ThreadGroup& group, int resource, rlimit wanted
   if (wanted.rlim_max > old.rlim_max && !task.cred()->Has(CAP_SYS_RESOURCE)) return Errno::kPerm;
   if (resource == RLIMIT_NOFILE && wanted.rlim_max > (1 << 20)) return Errno::kPerm;
   group.SetLimit(resource, wanted);
+  if (resource == RLIMIT_CPU) group.timers().WatchCpuLimit();
   return {};
 }
 
@@ -147,12 +152,18 @@ ErrnoOr<size_t> Getrandom(Task& task, const SyscallArgs& args) {
   });
 }
 
-ErrnoOr<int> Personality(Task&, const SyscallArgs& args) {
+ErrnoOr<int> Personality(Task& task, const SyscallArgs& args) {
   const uint32_t wanted = args.Uint(0);
-  // Only PER_LINUX, with the flags that change nothing here.
-  constexpr uint32_t kHarmless = 0x0040000 /* ADDR_NO_RANDOMIZE */;
-  if (wanted != 0xffffffff && (wanted & ~kHarmless) != 0) return Errno::kInval;
-  return 0;
+  // PER_LINUX and PER_LINUX32, with the flags that change nothing for a 64-bit program here: addresses are
+  // the host's choice.
+  constexpr uint32_t kHarmless = ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT | ADDR_LIMIT_32BIT | ADDR_LIMIT_3GB |
+                                 SHORT_INODE | WHOLE_SECONDS | STICKY_TIMEOUTS;
+  const uint32_t old = task.personality.load();
+  if (wanted == 0xffffffff) return static_cast<int>(old);
+  if ((wanted & ~(kHarmless | PER_MASK)) != 0) return Errno::kInval;
+  if ((wanted & PER_MASK) != PER_LINUX && (wanted & PER_MASK) != PER_LINUX32) return Errno::kInval;
+  task.personality = wanted;
+  return static_cast<int>(old);
 }
 
 ErrnoOr<int> Syslog(Task& task, const SyscallArgs& args) {
@@ -181,7 +192,7 @@ constexpr Entry kEntries[] = {
     {SYS_setrlimit, "setrlimit", Plain<Setrlimit>, "dp"},
     {SYS_getrusage, "getrusage", Plain<Getrusage>, "dp", Support::kPartial, "CPU time is all user time"},
     {SYS_getrandom, "getrandom", Plain<Getrandom>, "pzx"},
-    {SYS_personality, "personality", Plain<Personality>, "x", Support::kPartial, "PER_LINUX alone"},
+    {SYS_personality, "personality", Plain<Personality>, "x", Support::kPartial, "PER_LINUX and PER_LINUX32"},
     {SYS_syslog, "syslog", Plain<Syslog>, "dpd"},
     {SYS_reboot, "reboot", Fails<Errno::kPerm>, "xxxp", Support::kUnsupported, "EPERM"},
     {SYS_swapon, "swapon", Fails<Errno::kPerm>, "sx", Support::kUnsupported, "EPERM"},

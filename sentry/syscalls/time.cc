@@ -203,7 +203,16 @@ Answer Alarm(Task& task, const SyscallArgs& args) {
          (old.value_ns > 0 && old.value_ns < 500'000'000 ? 1 : 0);
 }
 
-ErrnoOr<TimerClock> TimerClockOf(clockid_t clock) {
+ErrnoOr<TimerClock> TimerClockOf(Task& task, clockid_t clock) {
+  if (clock < 0) {
+    // CPUCLOCK, as for clock_gettime; glibc makes these of CLOCK_PROCESS_CPUTIME_ID.
+    const pid_t pid = ~(clock >> 3);
+    if ((clock & 3) == 3) return Errno::kInval;
+    if (pid == 0) return TimerClock::kProcessCpu;
+    const Ref<Task> other = task.kernel().FindTask(pid);
+    if (!other || &other->group() != &task.group()) return Errno::kInval;
+    return TimerClock::kProcessCpu;
+  }
   switch (clock) {
     case CLOCK_REALTIME:
       return TimerClock::kRealtime;
@@ -229,7 +238,7 @@ struct UserSigevent {
 static_assert(sizeof(UserSigevent) == 64);
 
 ErrnoOr<int> TimerCreate(Task& task, const SyscallArgs& args) {
-  const TimerClock clock = TRY(TimerClockOf(args.Int(0)));
+  const TimerClock clock = TRY(TimerClockOf(task, args.Int(0)));
   ProcessTimers::Event event;
   if (args.Addr(1) != 0) {
     const UserSigevent wanted = TRY(task.CopyIn(args.Ptr<const UserSigevent>(1)));
@@ -299,7 +308,8 @@ constexpr Entry kEntries[] = {
     {SYS_getitimer, "getitimer", Plain<Getitimer>, "dp"},
     {SYS_setitimer, "setitimer", Plain<Setitimer>, "dpp"},
     {SYS_alarm, "alarm", Plain<Alarm>, "u"},
-    {SYS_timer_create, "timer_create", Plain<TimerCreate>, "dpp"},
+    {SYS_timer_create, "timer_create", Plain<TimerCreate>, "dpp", Support::kPartial,
+     "no CPU time of another process; a thread's is its process'"},
     {SYS_timer_settime, "timer_settime", Plain<TimerSettime>, "dxpp"},
     {SYS_timer_gettime, "timer_gettime", Plain<TimerGettime>, "dp"},
     {SYS_timer_getoverrun, "timer_getoverrun", Plain<TimerGetoverrun>, "d"},

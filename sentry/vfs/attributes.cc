@@ -140,7 +140,10 @@ ErrnoOrVoid Truncate(const Caller& caller, const Path& path, uint64_t size) {
   TRY_VOID(CheckInode(*caller.cred, inode, W_OK));
   TRY_VOID(CheckWritable(*path.mount()));
   TRY_VOID(CheckSize(caller, size));
-  TRY_VOID(SetSize(caller, inode, size));
+  TRY_VOID(inode.TakeWriteAccess());
+  const ErrnoOrVoid done = SetSize(caller, inode, size);
+  inode.GiveBackWriteAccess();
+  TRY_VOID(done);
   FileEvents::TellPath(path, IN_MODIFY);
   return {};
 }

@@ -21,7 +21,11 @@ FileDescription::FileDescription(int flags, Path path, auth::CredRef cred)
       path_(std::move(path)),
       cred_(std::move(cred)) {}
 
-FileDescription::~FileDescription() = default;
+FileDescription::~FileDescription() {
+  if (written_) written_->GiveBackWriteAccess();
+}
+
+void FileDescription::KeepWriteAccess(Ref<Inode> inode) { written_ = std::move(inode); }
 
 void FileDescription::OnLastRef() {
   RunReleaseHook();

@@ -125,6 +125,9 @@ class FileDescription : public RefCounted {
     return true;
   }
 
+  // The file's last reference gives the inode's write access back. Once, by who opens it.
+  void KeepWriteAccess(Ref<Inode> inode);
+
   // fcntl(2) F_SETOWN, F_SETSIG; delivery of SIGIO is the task layer's.
   std::atomic<int> owner_type{0};
   std::atomic<pid_t> owner_pid{0};
@@ -149,6 +152,7 @@ class FileDescription : public RefCounted {
   std::atomic<int> status_;
   const Path path_;
   const auth::CredRef cred_;
+  Ref<Inode> written_;  // its write access is held
 };
 
 // A file with a position: regular files and what reads like one. Implements Read, Write and Seek

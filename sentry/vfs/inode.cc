@@ -46,6 +46,22 @@ FileLocks& Inode::locks() {
   return *locks;
 }
 
+ErrnoOrVoid Inode::TakeWriteAccess() {
+  int writers = writers_.load(std::memory_order_relaxed);
+  do {
+    if (writers < 0) return Errno::kTxtBsy;
+  } while (!writers_.compare_exchange_weak(writers, writers + 1, std::memory_order_relaxed));
+  return {};
+}
+
+ErrnoOrVoid Inode::DenyWriteAccess() {
+  int writers = writers_.load(std::memory_order_relaxed);
+  do {
+    if (writers > 0) return Errno::kTxtBsy;
+  } while (!writers_.compare_exchange_weak(writers, writers - 1, std::memory_order_relaxed));
+  return {};
+}
+
 Ref<RefCounted> Inode::SharedState(absl::FunctionRef<Ref<RefCounted>()> make) {
   absl::MutexLock lock(&state_mu_);
   if (!state_) state_ = make();

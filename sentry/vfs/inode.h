@@ -122,6 +122,13 @@ class Inode : public RefCounted {
   // The same, or null if nobody ever locked it.
   FileLocks* locks_if_any() const { return locks_.load(std::memory_order_acquire); }
 
+  // Open for writing and being executed exclude each other (kTxtBsy). Linux: i_writecount. What was taken is
+  // given back.
+  ErrnoOrVoid TakeWriteAccess();
+  void GiveBackWriteAccess() { writers_.fetch_sub(1, std::memory_order_relaxed); }
+  ErrnoOrVoid DenyWriteAccess();
+  void AllowWriteAccess() { writers_.fetch_add(1, std::memory_order_relaxed); }
+
   // Held while a file is appended to, where the host does not do it atomically.
   absl::Mutex& append_mu() { return append_mu_; }
 
@@ -141,6 +148,7 @@ class Inode : public RefCounted {
   const mode_t type_;
   std::atomic<FileLocks*> locks_{nullptr};
   std::atomic<RefCounted*> bound_socket_{nullptr};
+  std::atomic<int> writers_{0};  // below 0: so many forbid it
   absl::Mutex append_mu_;  // above the inode's own locks
   absl::Mutex state_mu_;   // leaf
   Ref<RefCounted> state_ ABSL_GUARDED_BY(state_mu_);

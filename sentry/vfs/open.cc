@@ -81,15 +81,34 @@ ErrnoOrVoid DropSetIdBits(const Caller& caller, Inode& inode) {
   return inode.SetAttr({.mode = mode & 07777});
 }
 
+ErrnoOr<Ref<FileDescription>> OpenNode(const Caller& caller, const Path& path, int flags) {
+  Inode& inode = *path.dentry()->inode();
+  if ((flags & O_TRUNC) != 0) TRY_VOID(DropSetIdBits(caller, inode));
+  // Terminals want to know O_NOCTTY.
+  const int hidden = inode.type() == S_IFCHR ? kVfsFlags & ~O_NOCTTY : kVfsFlags;
+  return inode.Open({flags & ~hidden, path, caller.cred});
+}
+
+// With the inode's write access where the file is to be written. Linux: do_dentry_open.
+ErrnoOr<Ref<FileDescription>> OpenPermitted(const Caller& caller, const Path& path, int flags) {
+  const Ref<Inode> inode = path.dentry()->inode();
+  if (inode->type() != S_IFREG || (AccessMask(flags) & W_OK) == 0) return OpenNode(caller, path, flags);
+  TRY_VOID(inode->TakeWriteAccess());
+  ErrnoOr<Ref<FileDescription>> file = OpenNode(caller, path, flags);
+  if (file.ok() && (*file)->writable()) {
+    (*file)->KeepWriteAccess(inode);
+  } else {
+    inode->GiveBackWriteAccess();
+  }
+  return file;
+}
+
 ErrnoOr<Ref<FileDescription>> OpenFound(const Caller& caller, const Path& path, int flags, bool fresh) {
   if ((flags & O_PATH) != 0) return MakeRef<PathOnlyFile>(flags & ~O_CLOEXEC, path, caller.cred);
   Inode& inode = *path.dentry()->inode();
   if (fresh || inode.type() != S_IFREG) flags &= ~O_TRUNC;
   TRY_VOID(CheckMayOpen(caller, path, flags, fresh));
-  if ((flags & O_TRUNC) != 0) TRY_VOID(DropSetIdBits(caller, inode));
-  // Terminals want to know O_NOCTTY.
-  const int hidden = inode.type() == S_IFCHR ? kVfsFlags & ~O_NOCTTY : kVfsFlags;
-  Ref<FileDescription> file = TRY(inode.Open({flags & ~hidden, path, caller.cred}));
+  Ref<FileDescription> file = TRY(OpenPermitted(caller, path, flags));
   if ((flags & O_TRUNC) != 0) FileEvents::TellPath(path, IN_MODIFY);
   FileEvents::TellPath(path, IN_OPEN);
   return file;
@@ -161,7 +180,10 @@ ErrnoOr<Ref<FileDescription>> OpenUnnamed(const Caller& caller, const Path& star
   const std::string name = absl::StrCat("#", attr.stx_ino);
   const Path place(directory.mount(), Dentry::MakeUnnamed(directory.dentry(), name, inode));
   // O_EXCL stays visible to the file system: it forbids linkat(2) later.
-  return inode->Open({(flags & ~kVfsFlags) | (flags & O_EXCL), place, caller.cred});
+  Ref<FileDescription> file = TRY(inode->Open({(flags & ~kVfsFlags) | (flags & O_EXCL), place, caller.cred}));
+  TRY_VOID(inode->TakeWriteAccess());
+  file->KeepWriteAccess(std::move(inode));
+  return file;
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 
 namespace cloister::event {
 
-// Whose signals a signalfd reads; implemented by sentry/task. Thread-safe.
+// The signals of whoever reads a signalfd; implemented by sentry/syscalls. Thread-safe.
 class SignalSource : public RefCounted {
  public:
   // Takes a pending signal of mask (bit n-1: signal n) out of its queue.
@@ -22,8 +22,7 @@ class SignalSource : public RefCounted {
   virtual wait::WaitQueue& signal_queue() = 0;
 };
 
-// signalfd(2): reads take pending signals of a mask, one signalfd_siginfo each. The source is fixed
-// when the file is made (Linux asks whoever reads).
+// signalfd(2): reads take pending signals of a mask, one signalfd_siginfo each.
 class SignalFd final : public AnonFile {
  public:
   SignalFd(int flags, auth::CredRef cred, Ref<SignalSource> source, uint64_t mask);

@@ -201,7 +201,9 @@ ErrnoOrVoid StoreTimerSlack(const Subject& subject, std::string_view text, const
 ErrnoOr<std::string> IdMapText(const Subject&) { return absl::StrFormat("%10d %10d %10u\n", 0, 0, ~0u); }
 ErrnoOr<std::string> SetGroupsText(const Subject&) { return std::string("allow\n"); }
 ErrnoOr<std::string> LoginUidText(const Subject&) { return absl::StrCat(~0u); }
-ErrnoOr<std::string> PersonalityText(const Subject&) { return std::string("00000000\n"); }
+ErrnoOr<std::string> PersonalityText(const Subject& subject) {
+  return absl::StrFormat("%08x\n", TRY(subject.Get())->personality.load());
+}
 ErrnoOr<std::string> CoredumpFilterText(const Subject&) { return std::string("00000033\n"); }
 ErrnoOr<std::string> WchanText(const Subject&) { return std::string("0"); }
 ErrnoOr<std::string> CgroupText(const Subject&) { return std::string("0::/\n"); }
