@@ -9,6 +9,7 @@
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
 #include "sentry/vfs/file_events.h"
+#include "sentry/vfs/operations.h"
 
 namespace cloister::syscalls {
 namespace {
@@ -45,6 +46,9 @@ struct Transfer {
   ErrnoOr<size_t> Once(Task& task) {
     if (!write) return offset == kAtPosition ? file->Read(buffer) : file->ReadAt(buffer, offset);
     TRY_VOID(LimitSize(task));
+    if (file->AsMappable() != nullptr && !task.cred()->Has(CAP_FSETID)) {
+      TRY_VOID(vfs::ClearSetIdForWrite(task.MakeCaller(), *file));
+    }
     // pwrite(2), BUGS: O_APPEND wins over the offset.
     if (append || (offset != kAtPosition && Appends())) {
       int64_t end;
