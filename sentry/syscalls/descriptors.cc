@@ -297,6 +297,12 @@ struct FlockCall {
   }
 };
 
+// FIONREAD of a regular file. Linux: file_ioctl, which cuts off too.
+ErrnoOr<int> LeftToRead(FileDescription& file) {
+  const uint64_t size = TRY(file.inode()->GetAttr()).stx_size;
+  return static_cast<int>(size - static_cast<uint64_t>(TRY(file.Seek(0, SEEK_CUR))));
+}
+
 ErrnoOr<int64_t> Ioctl(Task& task, const SyscallArgs& args) {
   const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
   const uint32_t command = args.Uint(1);
@@ -312,11 +318,15 @@ ErrnoOr<int64_t> Ioctl(Task& task, const SyscallArgs& args) {
       TRY_VOID(file->SetStatusFlags(on ? file->flags() | flag : file->flags() & ~flag));
       return 0;
     }
-    default: {
-      const vfs::Caller caller = task.MakeCaller();
-      return file->Ioctl(vfs::IoctlRequest{command, args.Raw(2), task.space(), caller});
-    }
+    case FIONREAD:
+      if (file->AsMappable() == nullptr || file->inode()->type() != S_IFREG) break;
+      TRY_VOID(task.CopyOut(args.Ptr<int>(2), TRY(LeftToRead(*file))));
+      return 0;
+    default:
+      break;
   }
+  const vfs::Caller caller = task.MakeCaller();
+  return file->Ioctl(vfs::IoctlRequest{command, args.Raw(2), task.space(), caller});
 }
 
 constexpr Entry kEntries[] = {

@@ -115,7 +115,9 @@ struct Transfer {
   }
 
   ErrnoOrVoid SetOffset(int64_t at) {
-    if (at < 0) return Errno::kInval;
+    // Linux: rw_verify_area.
+    int64_t end;
+    if (at < 0 || __builtin_add_overflow(at, buffer.size(), &end)) return Errno::kInval;
     offset = at;
     return {};
   }

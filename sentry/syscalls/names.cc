@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 
 #include <cstring>
@@ -149,6 +150,7 @@ ErrnoOr<size_t> Getcwd(Task& task, const SyscallArgs& args) {
   const task::FsContext::View view = task.fs().Get();
   if (view.cwd.dentry()->deleted()) return Errno::kNoEnt;
   const std::string text = vfs::PathText(*view.mounts, view.root, view.cwd);
+  if (text.size() + 1 > PATH_MAX) return Errno::kNameTooLong;
   if (text.size() + 1 > args.Size(1)) return Errno::kRange;
   TRY_VOID(usermem::CopyOutBytes(task.space(), args.Addr(0),
                                  std::as_bytes(std::span(text.c_str(), text.size() + 1))));

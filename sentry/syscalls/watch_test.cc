@@ -98,7 +98,7 @@ TEST_F(WatchSyscallTest, MovesAreJoinedByACookie) {
   ASSERT_EQ(Watch("/b/y", IN_DELETE_SELF), 4);
   Rename("/a/x", "/b/y");
   EXPECT_THAT(Events(),
-              ElementsAre("1 moved_from x", "2 moved_to y", "4 delete_self", "4 ignored", "3 move_self"));
+              ElementsAre("1 moved_from x", "2 moved_to y", "3 move_self", "4 delete_self", "4 ignored"));
   ASSERT_EQ(cookies_.size(), 2u);
   EXPECT_EQ(cookies_[0], cookies_[1]);
 }

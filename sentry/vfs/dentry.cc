@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "sentry/vfs/file_events.h"
 #include "sentry/vfs/flat_delete.h"
 
 namespace cloister::vfs {
@@ -31,6 +32,7 @@ Dentry::Dentry(Ref<Dentry> parent, std::string_view name, Ref<Inode> inode)
 Dentry::~Dentry() { g_dentries.fetch_sub(1, std::memory_order_relaxed); }
 
 void Dentry::OnLastRef() {
+  if (deleted() && inode_) FileEvents::TellDropped(*inode_);  // Linux: dentry_unlink_inode
   FlatDelete::Run([](void* dentry) { delete static_cast<Dentry*>(dentry); }, this);
 }
 

@@ -66,16 +66,14 @@ void FileEvents::SendPath(const Path& path, uint32_t mask) {
   Send(*inode, {mask});
 }
 
-void FileEvents::SendUnlinked(Inode& inode) {
+void FileEvents::SendDropped(Inode& inode) {
   {
     absl::MutexLock lock(&mu_);
     if (!watched_.contains(&inode)) return;
   }
   const Ref<Inode> keep(&inode);
   const ErrnoOr<struct statx> attr = inode.GetAttr();
-  const bool gone = inode.is_directory() || (attr.ok() && attr->stx_nlink == 0);
-  if (!inode.is_directory()) Send(inode, {IN_ATTRIB});
-  if (!gone) return;
+  if (!inode.is_directory() && attr.ok() && attr->stx_nlink > 0) return;
   Send(inode, {IN_DELETE_SELF});
   Send(inode, {IN_IGNORED});
 }

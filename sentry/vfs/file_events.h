@@ -56,9 +56,13 @@ class FileEvents {
   static void TellPath(const Path& path, uint32_t mask) {
     if (active()) Get().SendPath(path, mask);
   }
-  // A name of it is gone: IN_ATTRIB, or with the last name IN_DELETE_SELF and the end of its watches.
-  static void TellUnlinked(Inode& inode) {
-    if (active()) Get().SendUnlinked(inode);
+  // A name of it is gone: IN_ATTRIB for the count of links, which directories do not have.
+  static void TellUnlinked(const Inode& inode) {
+    if (active() && !inode.is_directory()) Get().Send(inode, {IN_ATTRIB});
+  }
+  // Nobody has that name open any more. If it was the last one: IN_DELETE_SELF and the end of the watches.
+  static void TellDropped(Inode& inode) {
+    if (active()) Get().SendDropped(inode);
   }
   static uint32_t NextCookie() { return last_cookie_.fetch_add(1, std::memory_order_relaxed) + 1; }
 
@@ -71,7 +75,7 @@ class FileEvents {
   static uint32_t DirectoryBit(const Inode& inode) { return inode.is_directory() ? uint32_t{IN_ISDIR} : 0; }
   void Send(const Inode& inode, const FileEvent& event) ABSL_LOCKS_EXCLUDED(mu_);
   void SendPath(const Path& path, uint32_t mask) ABSL_LOCKS_EXCLUDED(mu_);
-  void SendUnlinked(Inode& inode) ABSL_LOCKS_EXCLUDED(mu_);
+  void SendDropped(Inode& inode) ABSL_LOCKS_EXCLUDED(mu_);
 
   static inline std::atomic<uint32_t> watch_count_{0};
   static inline std::atomic<uint32_t> last_cookie_{0};

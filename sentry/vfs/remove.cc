@@ -8,7 +8,8 @@ ErrnoOrVoid Unlink(const Caller& caller, const Path& start, std::string_view pat
   const Parent parent = TRY(ResolveParent(caller, start, path));
   if (parent.name == "." || parent.name == ".." || parent.name == "/") return Errno::kIsDir;
   Dentry& directory = *parent.directory.dentry();
-  Ref<Dentry> victim;  // outlives the lock: its inode may be destroyed with it
+  Ref<Inode> inode;  // outlives the lock: may be destroyed here
+  Ref<Dentry> victim;
   absl::MutexLock lock(&directory.mu());
   victim = TRY(directory.ChildLocked(parent.name));
   if (victim->negative()) return Errno::kNoEnt;
@@ -18,8 +19,10 @@ ErrnoOrVoid Unlink(const Caller& caller, const Path& start, std::string_view pat
   if (caller.mounts->IsMountPoint(*victim)) return Errno::kBusy;
   TRY_VOID(directory.inode()->AsDirectory()->Unlink(parent.name, *victim->inode()));
   directory.DropChildLocked(parent.name);
-  FileEvents::TellOfEntry(*directory.inode(), parent.name, *victim->inode(), IN_DELETE);
-  FileEvents::TellUnlinked(*victim->inode());
+  inode = victim->inode();
+  FileEvents::TellUnlinked(*inode);
+  victim.reset();  // where nobody has it open, its watches end before the directory hears of it
+  FileEvents::TellOfEntry(*directory.inode(), parent.name, *inode, IN_DELETE);
   return {};
 }
 
@@ -29,6 +32,7 @@ ErrnoOrVoid RemoveDirectory(const Caller& caller, const Path& start, std::string
   if (parent.name == "..") return Errno::kNotEmpty;
   if (parent.name == "/") return Errno::kBusy;
   Dentry& directory = *parent.directory.dentry();
+  Ref<Inode> inode;
   Ref<Dentry> victim;
   absl::MutexLock lock(&directory.mu());
   victim = TRY(directory.ChildLocked(parent.name));
@@ -36,12 +40,15 @@ ErrnoOrVoid RemoveDirectory(const Caller& caller, const Path& start, std::string
   TRY_VOID(CheckWritable(*parent.directory.mount()));
   TRY_VOID(MayDelete(caller, parent.directory, *victim, true));
   if (caller.mounts->IsMountPoint(*victim)) return Errno::kBusy;
-  // Nobody may make a name in it meanwhile.
-  absl::MutexLock victim_lock(&victim->mu());
-  TRY_VOID(directory.inode()->AsDirectory()->Rmdir(parent.name, *victim->inode()));
-  directory.DropChildLocked(parent.name);
-  FileEvents::TellOfEntry(*directory.inode(), parent.name, *victim->inode(), IN_DELETE);
-  FileEvents::TellUnlinked(*victim->inode());
+  inode = victim->inode();
+  {
+    // Nobody may make a name in it meanwhile.
+    absl::MutexLock victim_lock(&victim->mu());
+    TRY_VOID(directory.inode()->AsDirectory()->Rmdir(parent.name, *inode));
+    directory.DropChildLocked(parent.name);
+  }
+  victim.reset();
+  FileEvents::TellOfEntry(*directory.inode(), parent.name, *inode, IN_DELETE);
   return {};
 }
 

@@ -228,6 +228,20 @@ TEST_F(DirTest, GetcwdErrors) {
   EXPECT_THAT(syscall(SYS_getcwd, again, sizeof again), SyscallSucceedsWithValue(long(strlen(buffer) + 1)));
 }
 
+TEST_F(DirTest, GetcwdOfADeepDirectory) {
+  const std::string name(100, 'd');
+  constexpr int kDepth = PATH_MAX / 100 + 1;
+  EXPECT_THAT(InChild([&] {
+                CHILD_CHECK(chdir(dir_.path().c_str()) == 0);
+                for (int i = 0; i < kDepth; ++i)
+                  CHILD_CHECK(mkdir(name.c_str(), 0755) == 0 && chdir(name.c_str()) == 0);
+                char buffer[2 * PATH_MAX];
+                CHILD_CHECK(syscall(SYS_getcwd, buffer, sizeof buffer) == -1 && errno == ENAMETOOLONG);
+                for (int i = 0; i < kDepth; ++i) CHILD_CHECK(chdir("..") == 0 && rmdir(name.c_str()) == 0);
+              }),
+              ExitedWith(0));
+}
+
 TEST_F(DirTest, ChangeRoot) {
   dir_.WithDirectory("jail");
   dir_.WithFile("jail/inside", "in");
@@ -259,6 +273,30 @@ TEST_F(DirTest, MakeNodes) {
   struct stat info;
   ASSERT_THAT(lstat(In("typeless").c_str(), &info), SyscallSucceeds());
   EXPECT_TRUE(S_ISREG(info.st_mode));
+}
+
+// What rm -r does: each entry goes as it is read, and none is missed.
+TEST_F(DirTest, EntriesMayGoWhileTheyAreRead) {
+  constexpr int kNames = 400;
+  const std::string sub = dir_.WithDirectory("sub");
+  for (int i = 0; i < kNames; ++i) dir_.WithFile("sub/a-longer-name-" + std::to_string(i));
+  const TestFd fd = Open(sub, O_RDONLY | O_DIRECTORY);
+  int gone = 0;
+  std::string buffer(1024, 0);
+  for (;;) {
+    const long got = syscall(SYS_getdents64, fd.get(), buffer.data(), buffer.size());
+    ASSERT_THAT(got, SyscallSucceeds());
+    if (got == 0) break;
+    for (long at = 0; at < got;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
+      at += entry->d_reclen;
+      if (entry->d_type == DT_DIR) continue;
+      ASSERT_THAT(unlinkat(fd.get(), entry->d_name, 0), SyscallSucceeds());
+      ++gone;
+    }
+  }
+  EXPECT_EQ(gone, kNames);
+  EXPECT_THAT(rmdir(sub.c_str()), SyscallSucceeds());
 }
 
 TEST_F(DirTest, ManyNames) {

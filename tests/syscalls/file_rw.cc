@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -145,6 +146,29 @@ TEST_F(FileTest, Pwritev2Appends) {
   EXPECT_THAT(lseek(fd_.get(), 0, SEEK_CUR), SyscallSucceedsWithValue(0));
   EXPECT_THAT(pwritev2(fd_.get(), &from, 1, -1, RWF_APPEND), SyscallSucceedsWithValue(2));
   EXPECT_THAT(lseek(fd_.get(), 0, SEEK_CUR), SyscallSucceedsWithValue(14));
+}
+
+TEST_F(FileTest, OffsetsFarOut) {
+  constexpr off_t kFar = off_t{1} << 40;
+  EXPECT_THAT(pwrite(fd_.get(), "x", 1, kFar), SyscallSucceedsWithValue(1));
+  struct stat info;
+  ASSERT_THAT(fstat(fd_.get(), &info), SyscallSucceeds());
+  EXPECT_EQ(info.st_size, kFar + 1);
+  EXPECT_LT(info.st_blocks, 1000);
+  char byte = 'y';
+  EXPECT_THAT(pread(fd_.get(), &byte, 1, kFar / 2), SyscallSucceedsWithValue(1));
+  EXPECT_EQ(byte, 0);
+  EXPECT_THAT(pwrite(fd_.get(), "x", 1, INT64_MAX), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(pread(fd_.get(), &byte, 1, INT64_MAX), SyscallFailsWithErrno(EINVAL));
+}
+
+TEST_F(FileTest, HowManyBytesAreLeft) {
+  EXPECT_THAT(lseek(fd_.get(), 4, SEEK_SET), SyscallSucceedsWithValue(4));
+  int left = 0;
+  EXPECT_THAT(ioctl(fd_.get(), FIONREAD, &left), SyscallSucceeds());
+  EXPECT_EQ(left, 6);
+  EXPECT_THAT(ioctl(fd_.get(), FIONREAD, BadPointer()), SyscallFailsWithErrno(EFAULT));
+  EXPECT_THAT(ioctl(fd_.get(), TCGETS, &left), SyscallFailsWithErrno(ENOTTY));
 }
 
 TEST_F(FileTest, Seek) {

@@ -173,6 +173,15 @@ TEST_F(OpenTest, TemporaryFileHasNoName) {
   EXPECT_THAT(open(dir_.path().c_str(), O_TMPFILE | O_RDONLY, 0600), SyscallFailsWithErrno(EINVAL));
 }
 
+TEST_F(OpenTest, ExclusiveTemporaryFileNeverGetsAName) {
+  const int fd = open(dir_.path().c_str(), O_TMPFILE | O_RDWR | O_EXCL, 0600);
+  if (fd < 0 && errno == EOPNOTSUPP) GTEST_SKIP() << "this file system has no O_TMPFILE";
+  const TestFd file(fd);
+  const std::string self = "/proc/self/fd/" + std::to_string(file.get());
+  EXPECT_THAT(linkat(AT_FDCWD, self.c_str(), AT_FDCWD, dir_.File("named").c_str(), AT_SYMLINK_FOLLOW),
+              SyscallFailsWithErrno(ENOENT));
+}
+
 TEST_F(OpenTest, PermissionOfAnotherUser) {
   const std::string secret = dir_.WithFile("secret", "s", 0640);
   const std::string closed = dir_.WithDirectory("closed", 0700);
@@ -229,6 +238,26 @@ TEST_F(OpenTest, CloseOfAClosedDescriptor) {
   const int fd = open(file_.c_str(), O_RDONLY);
   EXPECT_THAT(close(fd), SyscallSucceeds());
   EXPECT_THAT(close(fd), SyscallFailsWithErrno(EBADF));
+}
+
+TEST_F(OpenTest, NameMadeAgainIsAnotherFile) {
+  const TestFd old = Open(file_, O_RDWR);
+  ASSERT_THAT(unlink(file_.c_str()), SyscallSucceeds());
+  dir_.WithFile("file", "new");
+  struct stat before, after;
+  ASSERT_THAT(fstat(old.get(), &before), SyscallSucceeds());
+  ASSERT_THAT(stat(file_.c_str(), &after), SyscallSucceeds());
+  EXPECT_NE(before.st_ino, after.st_ino);
+  EXPECT_EQ(before.st_nlink, 0u);
+  const std::string self = "/proc/self/fd/" + std::to_string(old.get());
+  EXPECT_THAT(linkat(AT_FDCWD, self.c_str(), AT_FDCWD, dir_.File("back").c_str(), AT_SYMLINK_FOLLOW),
+              SyscallFailsWithErrno(ENOENT));
+  EXPECT_THAT(fchmod(old.get(), 0640), SyscallSucceeds());
+  EXPECT_THAT(ftruncate(old.get(), 1), SyscallSucceeds());
+  ASSERT_THAT(fstat(old.get(), &before), SyscallSucceeds());
+  EXPECT_EQ(before.st_mode & 07777, 0640u);
+  EXPECT_EQ(before.st_size, 1);
+  EXPECT_EQ(ReadFile(file_), "new");
 }
 
 TEST_F(OpenTest, UnlinkedFileLivesOn) {

@@ -164,6 +164,16 @@ TEST(UnixStream, NamesInUseAndWrong) {
   EXPECT_THAT(Connect(b, Address(dir.WithFile("plain"))), SyscallFailsWithErrno(ECONNREFUSED));
 }
 
+TEST(UnixStream, NameMovesWithItsFile) {
+  const TempDir dir;
+  const TestFd server = NewSocket(SOCK_STREAM), client = NewSocket(SOCK_STREAM);
+  ASSERT_THAT(Bind(server, Address(dir.File("s"))), SyscallSucceeds());
+  ASSERT_THAT(listen(server.get(), 5), SyscallSucceeds());
+  ASSERT_THAT(rename(dir.File("s").c_str(), dir.File("t").c_str()), SyscallSucceeds());
+  EXPECT_THAT(Connect(client, Address(dir.File("s"))), SyscallFailsWithErrno(ENOENT));
+  EXPECT_THAT(Connect(client, Address(dir.File("t"))), SyscallSucceeds());
+}
+
 TEST(UnixStream, AbstractNames) {
   const Address name(Abstract("a"));
   TestFd server = NewSocket(SOCK_STREAM);

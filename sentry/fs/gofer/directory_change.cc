@@ -12,6 +12,7 @@
 
 #include "gofer/protocol/limits.h"
 #include "sentry/fs/gofer/directory.h"
+#include "sentry/fs/gofer/file.h"
 
 namespace cloister::goferfs {
 namespace {
@@ -120,6 +121,7 @@ ErrnoOr<Ref<Inode>> GoferDirectory::CreateUnnamed(const NewNode& node) {
 
 ErrnoOrVoid GoferDirectory::Link(std::string_view name, Inode& target) {
   if (&target.fs() != fs_.get()) return Errno::kXDev;
+  if (target.type() == S_IFREG && !static_cast<GoferFile&>(target).linkable()) return Errno::kNoEnt;
   absl::MutexLock lock(&mu_);
   Request request;
   Reply reply;

@@ -36,6 +36,8 @@ ErrnoOr<size_t> PutAt(int fd, std::span<const std::byte> bytes, int64_t offset, 
 ErrnoOr<Ref<vfs::FileDescription>> GoferFile::Open(const vfs::OpenRequest& request) {
   const bool write = (request.flags & O_ACCMODE) != O_RDONLY || (request.flags & O_TRUNC) != 0;
   Ref<HostFd> host = TRY(remote().Open(write));
+  // O_EXCL comes with O_TMPFILE alone.
+  if ((request.flags & O_EXCL) != 0) linkable_.store(false, std::memory_order_relaxed);
   if ((request.flags & O_TRUNC) != 0) {
     if (ftruncate(host->get(), 0) < 0) return HostErrno();
     remote().MarkStale();

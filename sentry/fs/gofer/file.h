@@ -1,6 +1,7 @@
 #ifndef CLOISTER_SENTRY_FS_GOFER_FILE_H_
 #define CLOISTER_SENTRY_FS_GOFER_FILE_H_
 
+#include <atomic>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,11 @@ class GoferFile final : public GoferNode<vfs::Inode> {
             std::string_view name)
       : GoferNode(fs, node, std::move(parent), name, static_cast<mode_t>(S_IFREG)) {}
   ErrnoOr<Ref<vfs::FileDescription>> Open(const vfs::OpenRequest& request) override;
+  // False for what O_TMPFILE|O_EXCL made: it never gets a name.
+  bool linkable() const { return linkable_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<bool> linkable_{true};
 };
 
 // A regular file, open: reads and writes go to the host's file and never through the channel.

@@ -121,9 +121,9 @@ ErrnoOrVoid NodeState::Link() {
   return {};
 }
 
-void NodeState::AllowFirstLink() {
+void NodeState::AllowFirstLink(bool allow) {
   absl::MutexLock lock(&mu_);
-  first_link_allowed_ = true;
+  first_link_allowed_ = allow;
 }
 
 ErrnoOr<std::string> NodeState::GetXattr(const std::string& name) const {

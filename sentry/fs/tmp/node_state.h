@@ -47,8 +47,8 @@ class NodeState {
   void AddLinks(int difference) ABSL_LOCKS_EXCLUDED(mu_);
   // One name more: kNoEnt when the last one is gone already, unless it never had any and may get one.
   ErrnoOrVoid Link() ABSL_LOCKS_EXCLUDED(mu_);
-  // For O_TMPFILE without O_EXCL: its first name may still come.
-  void AllowFirstLink() ABSL_LOCKS_EXCLUDED(mu_);
+  // For O_TMPFILE: without O_EXCL its first name may still come.
+  void AllowFirstLink(bool allow) ABSL_LOCKS_EXCLUDED(mu_);
 
   ErrnoOr<std::string> GetXattr(const std::string& name) const ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOrVoid SetXattr(const std::string& name, std::string_view value, int flags) ABSL_LOCKS_EXCLUDED(mu_);

@@ -179,7 +179,7 @@ ErrnoOrVoid TmpDirectory::Rename(std::string_view name, Inode& moved, DirectoryI
 ErrnoOr<Ref<Inode>> TmpDirectory::CreateUnnamed(const NewNode& node) {
   if (!fs_->TakeInode()) return Errno::kNoSpc;
   Ref<TmpFile> file = MakeRef<TmpFile>(fs_, node, 0);
-  file->state().AllowFirstLink();
+  file->state().AllowFirstLink(true);
   return Ref<Inode>(std::move(file));
 }
 

@@ -34,6 +34,8 @@ ErrnoOrVoid TmpFile::SetAttr(const vfs::AttrChange& change) {
 
 ErrnoOr<Ref<vfs::FileDescription>> TmpFile::Open(const vfs::OpenRequest& request) {
   if ((request.flags & O_TRUNC) != 0) TRY_VOID(SetAttr({.size = 0}));
+  // O_EXCL comes with O_TMPFILE alone.
+  if ((request.flags & O_EXCL) != 0) state().AllowFirstLink(false);
   return MakeRef<TmpOpenFile>(request, Ref<TmpFile>(this));
 }
 
