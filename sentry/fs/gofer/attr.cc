@@ -42,8 +42,6 @@ void FromMessage(const gofer::Attr& attr, struct statx* to) {
 void FromHost(const struct stat& host, struct statx* to) {
   to->stx_mode = static_cast<uint16_t>(host.st_mode);
   to->stx_nlink = static_cast<uint32_t>(host.st_nlink);
-  to->stx_uid = host.st_uid;
-  to->stx_gid = host.st_gid;
   to->stx_size = static_cast<uint64_t>(host.st_size);
   to->stx_blocks = static_cast<uint64_t>(host.st_blocks);
   to->stx_blksize = static_cast<uint32_t>(host.st_blksize);

@@ -13,7 +13,8 @@ namespace cloister::goferfs {
 // All that attr says, but for device and inode number.
 void FromMessage(const gofer::Attr& attr, struct statx* to);
 
-// What fstat(2) of a donated file says; the rest (btime) stays.
+// What fstat(2) of a donated file says; the rest (btime) stays, and so do the owners: the sentry's
+// user namespace knows hardly any, and would see all others as nobody's.
 void FromHost(const struct stat& host, struct statx* to);
 
 }  // namespace cloister::goferfs

@@ -83,6 +83,7 @@ Remote::~Remote() {
 
 void Remote::TakeAttrLocked(const gofer::Attr& attr) {
   FromMessage(attr, &attr_);
+  owners_old_ = false;
   if (fs_->shared()) told_ns_ = wait::MonotonicNow();
 }
 
@@ -130,7 +131,7 @@ bool Remote::MustAskLocked() {
       stale_.exchange(false, std::memory_order_relaxed) || always_stale_.load(std::memory_order_relaxed);
   // Nobody can be asked any more: what is known stays true.
   if (id_ == 0 && !parent_ && !reader_ && !writer_) return false;
-  if (fs_->shared()) return stale || wait::MonotonicNow() - told_ns_ > kFreshNs;
+  if (fs_->shared()) return stale || owners_old_ || wait::MonotonicNow() - told_ns_ > kFreshNs;
   return stale;
 }
 
@@ -139,14 +140,21 @@ ErrnoOrVoid Remote::RefreshFromHost(int fd) {
   if (HostStat(fd, &host) < 0) return FromHostErrno(errno);
   const GoferFs::Key key{host.st_dev, host.st_ino};
   if (!S_ISREG(host.st_mode) || key != key_) return Errno::kIo;
+  const statx_timestamp changed = attr_.stx_ctime;
   FromHost(host, &attr_);
-  if (fs_->shared()) told_ns_ = wait::MonotonicNow();
+  if (fs_->shared()) {
+    told_ns_ = wait::MonotonicNow();
+    if (changed.tv_sec != attr_.stx_ctime.tv_sec || changed.tv_nsec != attr_.stx_ctime.tv_nsec)
+      owners_old_ = true;
+  }
   return {};
 }
 
 ErrnoOrVoid Remote::RefreshLocked() {
-  if (writer_) return RefreshFromHost(writer_->get());
-  if (reader_) return RefreshFromHost(reader_->get());
+  if (const Ref<HostFd>& open = writer_ ? writer_ : reader_) {
+    TRY_VOID(RefreshFromHost(open->get()));
+    if (!owners_old_ || (id_ == 0 && !parent_)) return {};
+  }
   if (id_ == 0) return FindAgainLocked(false, 0, nullptr);
   Request request;
   Reply reply;

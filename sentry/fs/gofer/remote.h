@@ -118,6 +118,8 @@ class Remote {
   std::string name_ ABSL_GUARDED_BY(mu_);
   struct statx attr_ ABSL_GUARDED_BY(mu_);
   int64_t told_ns_ ABSL_GUARDED_BY(mu_) = 0;  // when attr_ came, CLOCK_MONOTONIC; shared only
+  // The file has changed since the gofer told its owners, which fstat(2) cannot tell; shared only.
+  bool owners_old_ ABSL_GUARDED_BY(mu_) = false;
   Ref<HostFd> reader_ ABSL_GUARDED_BY(mu_);
   Ref<HostFd> writer_ ABSL_GUARDED_BY(mu_);
 
