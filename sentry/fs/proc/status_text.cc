@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "sentry/fs/proc/memory_use.h"
 #include "sentry/fs/proc/process_state.h"
 #include "sentry/fs/proc/process_text.h"
@@ -39,8 +40,8 @@ void AppendOwner(const Subject& subject, const auth::Credentials& cred, std::str
   absl::StrAppend(text, "Gid:\t", cred.gid, "\t", cred.egid, "\t", cred.sgid, "\t", cred.fsgid, "\n");
   const Ref<vfs::FdTable> files = subject.Files();
   absl::StrAppend(text, "FDSize:\t", files ? files->size() : 0, "\nGroups:\t");
-  for (const gid_t group : cred.groups) absl::StrAppend(text, group, " ");
-  text->push_back('\n');
+  // As in Linux, a blank behind the last one, and one alone where there is none.
+  absl::StrAppend(text, absl::StrJoin(cred.groups, " "), " \n");
 }
 
 void AppendIds(const Subject& subject, const ProcessState& state, std::string* text) {

@@ -69,6 +69,7 @@ void FillRoot(task::Kernel& kernel, Folder& root) {
     dev.AddFolder("char");
   });
   root.AddFolder("devices", [&kernel](Folder& devices) { FillDevices(kernel, devices); });
+  root.AddFolder("firmware");
   root.AddFolder("fs", [](Folder& fs) { fs.AddFolder("cgroup"); });
   root.AddFolder("kernel", FillKernel);
   root.AddFolder("module");

@@ -117,9 +117,9 @@ TEST_F(SysFsTest, FilesAreAPageAndRefuseWrites) {
 }
 
 TEST_F(SysFsTest, NothingOfTheHostIsListed) {
-  EXPECT_THAT(List("/"), ElementsAre(".", "..", "block", "bus", "class", "dev", "devices", "fs", "kernel",
-                                     "module", "power"));
-  for (const char* empty : {"/block", "/class/tty", "/dev/char", "/fs/cgroup", "/module", "/power"})
+  EXPECT_THAT(List("/"), ElementsAre(".", "..", "block", "bus", "class", "dev", "devices", "firmware", "fs",
+                                     "kernel", "module", "power"));
+  for (const char* empty : {"/block", "/class/tty", "/dev/char", "/firmware", "/fs/cgroup", "/module", "/power"})
     EXPECT_THAT(List(empty), ElementsAre(".", "..")) << empty;
 }
 

@@ -168,6 +168,8 @@ void HostTerminal::OutputChangedLocked(bool, After* after) {
 }
 
 void HostTerminal::OnHostEvents(Poll events) {
+  // The news of another size comes through the monitor and may be overtaken by the keys behind it.
+  WindowMayHaveChanged();
   After after;
   {
     absl::MutexLock lock(&mu_);
