@@ -4,6 +4,7 @@
 
 #include "gofer/server/filter.h"
 #include "gofer/server/gofer_main.h"
+#include "platform/filter/stub_filter.h"
 #include "runsc/cmd/filter_tables.h"
 #include "runsc/cmd/runsc.h"
 #include "runsc/sandbox/monitor.h"
@@ -18,6 +19,9 @@ void AddFilterTables() {
   }
   for (const cloister::gofer::AllowedSyscall& allowed : cloister::gofer::GoferSyscalls()) {
     cloister::cmd::AddFilterRule("gofer", allowed.name, allowed.reason);
+  }
+  for (const cloister::filter::StubRule& rule : cloister::filter::StubRules()) {
+    cloister::cmd::AddFilterRule("stub", rule.name, rule.reason);
   }
 }
 

@@ -36,7 +36,7 @@ void Declare(Flags* flags, RawGlobals* raw) {
   flags->String("log-format", &raw->log_format, "text or json");
   flags->Bool("debug", &raw->debug, "write everything to the debug log");
   flags->String("debug-log", &raw->debug_log, "file for the records of all processes");
-  flags->String("platform", &raw->platform, "systrap or ptrace");
+  flags->String("platform", &raw->platform, "systrap");
   flags->String("network", &raw->network,
                 "none: loopback only; host (default): the network namespace that config.json gives");
   flags->Bool("strace", &raw->strace, "write every system call to the debug log");
@@ -86,7 +86,7 @@ absl::Status OpenDebugLog(const RawGlobals& raw, container::Runtime* runtime) {
 
 absl::StatusOr<Globals> Check(const RawGlobals& raw) {
   RETURN_IF_ERROR(OneOf("log-format", raw.log_format, {"text", "json"}));
-  RETURN_IF_ERROR(OneOf("platform", raw.platform, {"systrap", "ptrace"}));
+  RETURN_IF_ERROR(OneOf("platform", raw.platform, {"systrap"}));
   RETURN_IF_ERROR(OneOf("file-access", raw.file_access, {"exclusive", "shared"}));
   if (!raw.network.empty()) RETURN_IF_ERROR(OneOf("network", raw.network, {"none", "host"}));
   if (!raw.overlay.empty()) RETURN_IF_ERROR(OneOf("overlay2", raw.overlay, {"none", "root:memory"}));

@@ -232,7 +232,8 @@ absl::Status Creation::Finish() {
   if (!options_.pid_file.empty()) {
     RETURN_IF_ERROR(WriteFileAtomically(options_.pid_file, absl::StrCat(monitor_.pid), 0644));
   }
-  return sandbox::ConfirmMonitor(monitor_);
+  // Killed, an attached caller takes its container along.
+  return options_.attached ? absl::OkStatus() : sandbox::ConfirmMonitor(monitor_);
 }
 
 absl::StatusOr<CreatedContainer> Creation::Run() {
@@ -264,6 +265,7 @@ absl::StatusOr<CreatedContainer> Creation::Run() {
   kept_ = true;
   CreatedContainer created;
   created.monitor = monitor_.pid;
+  created.leash = std::move(monitor_.confirm);
   if (stdio_.pty.has_value() && options_.console_socket.empty())
     created.master = std::move(stdio_.pty->master);
   return created;

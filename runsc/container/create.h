@@ -27,6 +27,7 @@ struct CreateOptions {
 struct CreatedContainer {
   pid_t monitor = 0;  // the caller's child
   UniqueFd master;    // of the terminal, if there is one and no console socket took it
+  UniqueFd leash;     // attached: the container lives no longer than this is open
 };
 
 // Makes the container up to the point where its first process waits for Start. The caller's

@@ -75,7 +75,8 @@ absl::Status Announce(Container& container, const ExecOptions& options, const St
   if (!options.pid_file.empty()) {
     RETURN_IF_ERROR(WriteFileAtomically(options.pid_file, absl::StrCat(monitor.pid), 0644));
   }
-  return sandbox::ConfirmMonitor(monitor);
+  // Killed, an attached caller takes its process along.
+  return options.attached ? absl::OkStatus() : sandbox::ConfirmMonitor(monitor);
 }
 
 absl::StatusOr<ExecdProcess> Run(Container& container, const ExecOptions& options) {
@@ -97,6 +98,7 @@ absl::StatusOr<ExecdProcess> Run(Container& container, const ExecOptions& option
     return status;
   }
   ExecdProcess started{.monitor = monitor.pid};
+  started.leash = std::move(monitor.confirm);
   if (stdio.pty.has_value() && options.console_socket.empty()) started.master = std::move(stdio.pty->master);
   return started;
 }

@@ -24,6 +24,7 @@ struct ExecOptions {
 struct ExecdProcess {
   pid_t monitor = 0;  // the caller's child
   UniqueFd master;    // of the terminal, if no console socket took it
+  UniqueFd leash;     // attached: the process lives no longer than this is open
 };
 
 // Starts one more process in a container. The caller's descriptors 0, 1 and 2 become its own, unless

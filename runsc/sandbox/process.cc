@@ -93,6 +93,32 @@ absl::Status RunChild(const SpawnOptions& options, int sync, int exe) {
   _exit(kChildFailed);
 }
 
+struct Stat {
+  spec::ProcessId process;
+  bool zombie = false;
+};
+
+absl::StatusOr<Stat> ReadStat(pid_t pid) {
+  UniqueFd file(open(absl::StrCat("/proc/", pid, "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.ok()) return absl::NotFoundError("no such process");
+  char text[1024];
+  const ssize_t got = read(file.get(), text, sizeof text);
+  if (got <= 0) return absl::NotFoundError("no such process");
+  // The command in parentheses may itself hold parentheses and blanks.
+  const absl::string_view all(text, static_cast<size_t>(got));
+  const size_t end = all.rfind(')');
+  if (end == absl::string_view::npos || end + 2 >= all.size())
+    return absl::InternalError("odd /proc/PID/stat");
+  const std::vector<absl::string_view> fields = absl::StrSplit(all.substr(end + 2), ' ');
+  constexpr size_t kState = 0, kStartTime = 22 - 3;
+  Stat stat{.process = {.pid = pid}};
+  if (fields.size() <= kStartTime || !absl::SimpleAtoi(fields[kStartTime], &stat.process.start_time)) {
+    return absl::InternalError("odd /proc/PID/stat");
+  }
+  stat.zombie = fields[kState] == "Z" || fields[kState] == "X";
+  return stat;
+}
+
 absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid) {
   UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd.ok()) return HostErrorNow("pidfd_open");
@@ -104,8 +130,10 @@ absl::StatusOr<UniqueFd> Hold(const spec::ProcessId& process) {
   if (process.pid <= 0) return UniqueFd();
   absl::StatusOr<UniqueFd> pidfd = OpenPidfd(process.pid);
   if (!pidfd.ok()) return absl::IsNotFound(pidfd.status()) || errno == ESRCH ? UniqueFd() : std::move(pidfd);
-  // Asked behind the open: if it is alive here, the descriptor is its.
-  if (!IsAlive(process)) return UniqueFd();
+  // Asked behind the open: if it is there still, the descriptor is its. A zombie counts: its first
+  // thread may be dead while others are on their way out, and only the last makes it one to reap.
+  const absl::StatusOr<Stat> now = ReadStat(process.pid);
+  if (!now.ok() || now->process.start_time != process.start_time) return UniqueFd();
   return pidfd;
 }
 
@@ -126,24 +154,9 @@ void ReapIfChild(pid_t pid) { waitpid(pid, nullptr, WNOHANG); }
 }  // namespace
 
 absl::StatusOr<spec::ProcessId> IdentifyProcess(pid_t pid) {
-  UniqueFd file(open(absl::StrCat("/proc/", pid, "/stat").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.ok()) return absl::NotFoundError("no such process");
-  char text[1024];
-  const ssize_t got = read(file.get(), text, sizeof text);
-  if (got <= 0) return absl::NotFoundError("no such process");
-  // The command in parentheses may itself hold parentheses and blanks.
-  const absl::string_view all(text, static_cast<size_t>(got));
-  const size_t end = all.rfind(')');
-  if (end == absl::string_view::npos || end + 2 >= all.size())
-    return absl::InternalError("odd /proc/PID/stat");
-  const std::vector<absl::string_view> fields = absl::StrSplit(all.substr(end + 2), ' ');
-  constexpr size_t kState = 0, kStartTime = 22 - 3;
-  spec::ProcessId process{.pid = pid};
-  if (fields.size() <= kStartTime || !absl::SimpleAtoi(fields[kStartTime], &process.start_time)) {
-    return absl::InternalError("odd /proc/PID/stat");
-  }
-  if (fields[kState] == "Z" || fields[kState] == "X") return absl::NotFoundError("no such process");
-  return process;
+  const Stat stat = TRY_STATUS(ReadStat(pid));
+  if (stat.zombie) return absl::NotFoundError("no such process");
+  return stat.process;
 }
 
 bool IsAlive(const spec::ProcessId& process) {

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
@@ -69,10 +70,21 @@ absl::Status ControlServer::Prepare() {
   return absl::OkStatus();
 }
 
+absl::Status ControlServer::EndWith(int fd) {
+  lifeline_ = fd;
+  epoll_event event = {0, {.fd = fd}};  // the hang-up alone, which is always told
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return HostErrorNow("epoll_ctl");
+  return absl::OkStatus();
+}
+
 void ControlServer::Run() {
   for (;;) {
     epoll_event event;
-    if (epoll_wait(epoll_.get(), &event, 1, -1) != 1) continue;
+    if (epoll_pwait2(epoll_.get(), &event, 1, nullptr, nullptr) != 1) continue;
+    if (event.data.fd == lifeline_) {
+      LOG(kError, "the gofer is gone; the sandbox ends");
+      _exit(1);
+    }
     const wait::WakeScope scope;
     if (event.data.fd == listener_.get()) {
       Accept();

@@ -26,6 +26,9 @@ class ControlServer {
 
   // What needs more rights than the sentry has once it is locked down.
   absl::Status Prepare();
+  // Run ends the process when fd, the gofer's socket, has lost its peer: while nobody asks it
+  // anything, nobody else would miss it.
+  absl::Status EndWith(int fd);
   // Serves until the process ends.
   [[noreturn]] void Run();
 
@@ -45,6 +48,7 @@ class ControlServer {
 
   const UniqueFd listener_;
   UniqueFd epoll_;
+  int lifeline_ = -1;  // EndWith's
   Sandbox& sandbox_;
   std::map<int, std::shared_ptr<Connection>> connections_;  // the server's thread alone
 };

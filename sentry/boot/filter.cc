@@ -26,6 +26,7 @@ constexpr AllowedSyscall kSyscalls[] = {
     {SYS_waitid, "waitid", "reaps guest processes"},
     {SYS_sched_setaffinity, "sched_setaffinity", "a guest thread's affinity"},
     {SYS_sched_getaffinity, "sched_getaffinity", "a guest thread's affinity"},
+    {SYS_setpriority, "setpriority", "a guest thread's niceness"},
     // The runtime of C++.
     {SYS_futex, "futex", "locks"},
     {SYS_sched_getparam, "sched_getparam", "a contended lock queues by priority"},
@@ -65,8 +66,7 @@ constexpr AllowedSyscall kSyscalls[] = {
     {SYS_memfd_create, "memfd_create", "files in memory"},
     {SYS_close, "close", "files"},
     // Waiting.
-    {SYS_epoll_pwait2, "epoll_pwait2", "the poller"},
-    {SYS_epoll_wait, "epoll_wait", "the poller"},
+    {SYS_epoll_pwait2, "epoll_pwait2", "the poller, the control server"},
     {SYS_epoll_ctl, "epoll_ctl", "the poller"},
     {SYS_poll, "poll", "readiness of a donated file"},
     // Sockets of the gofer, of runsc and of the monitors.

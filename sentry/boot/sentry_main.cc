@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "base/error/status.h"
 #include "base/host/unique_fd.h"
 #include "base/log/log.h"
@@ -84,7 +85,12 @@ absl::StatusOr<std::unique_ptr<platform::Platform>> MakePlatform(const control::
   if (config.platform() != "systrap" && !config.platform().empty()) {
     return absl::InvalidArgumentError(absl::StrCat("unknown platform \"", config.platform(), "\""));
   }
-  return systrap::NewSystrap(systrap::SystrapOptions());
+  systrap::SystrapOptions options;
+  options.on_killed_outside = [](pid_t pid) {
+    LOG(kError, "stub %d was killed from outside; the sandbox ends", pid);
+    _exit(1);
+  };
+  return systrap::NewSystrap(options);
 }
 
 std::vector<UniqueFd> DonatedFds(const control::BootConfig& config) {
@@ -114,6 +120,7 @@ absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
   kernel.SetHostname(container.hostname());
   kernel.SetDomainname(container.domainname());
   RegisterSpecialFiles();
+  RegisterMountTypes(kernel, container);
   const GoferMounter gofer = TRY_STATUS(ConnectGofer(UniqueFd(control::BOOT_FD_GOFER)));
   Ref<task::FsContext> fs = TRY_STATUS(BuildTree(kernel, container, gofer));
   DevPtsOf(kernel);  // /dev/tty and its kin are served even where no devpts is mounted
@@ -125,6 +132,7 @@ absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
   RETURN_IF_ERROR(kernel.platform().Start());
   sentry->control = std::make_unique<ControlServer>(UniqueFd(control::BOOT_FD_CONTROL), *sentry->sandbox);
   RETURN_IF_ERROR(sentry->control->Prepare());
+  RETURN_IF_ERROR(sentry->control->EndWith(control::BOOT_FD_GOFER));
   return LoadSentryFilter(control::BOOT_FD_LOG);
 }
 
@@ -138,6 +146,7 @@ void TellReady(const absl::Status& status) {
 
 int SentryMain(int, char**) {
   ::signal(SIGPIPE, SIG_IGN);
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);  // Debian's library has it on
   mallopt(M_ARENA_MAX, kMallocArenas);  // else a later thread would look into /sys for the number of CPUs
   prctl(PR_SET_DUMPABLE, 0);
   absl::StatusOr<control::BootConfig> config = ReadConfig();

@@ -135,14 +135,21 @@ class Runtime:
         result = self.call("state", container)
         return json.loads(result.out) if result.status == 0 else None
 
+    def call_quietly(self, *args):
+        """As call, for commands whose streams a container goes on holding: nothing comes in, errors go through a file."""
+        with tempfile.TemporaryFile("w+", errors="backslashreplace") as err:
+            done = subprocess.run(self.argv(*args), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
+                                  timeout=PATIENCE, check=False)
+            err.seek(0)
+            return Result(done.returncode, "", err.read())
+
     def start_detached(self, bundle, container=None):
         """create and start; the container's standard streams are /dev/null. Answers the ID."""
         container = container or self.new_id()
         for args in (("create", "--bundle", bundle, container), ("start", container)):
-            done = subprocess.run(self.argv(*args), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                  text=True, timeout=PATIENCE, check=False)
-            if done.returncode != 0:
-                raise AssertionError(f"{self.name} {args[0]}: {done.stderr}")
+            done = self.call_quietly(*args)
+            if done.status != 0:
+                raise AssertionError(f"{self.name} {args[0]}: {done.err}")
         return container
 
     def close(self):
