@@ -122,8 +122,7 @@ class Inode : public RefCounted {
   // The same, or null if nobody ever locked it.
   FileLocks* locks_if_any() const { return locks_.load(std::memory_order_acquire); }
 
-  // Open for writing and being executed exclude each other (kTxtBsy). Linux: i_writecount. What was taken is
-  // given back.
+  // Open for writing and being executed exclude each other (kTxtBsy). Linux: i_writecount.
   ErrnoOrVoid TakeWriteAccess();
   void GiveBackWriteAccess() { writers_.fetch_sub(1, std::memory_order_relaxed); }
   ErrnoOrVoid DenyWriteAccess();
@@ -140,8 +139,7 @@ class Inode : public RefCounted {
   RefCounted* bound_socket() const { return bound_socket_; }
 
  protected:
-  // Not recursive: a chain of directories may be deeper than the stack.
-  void OnLastRef() override;
+  void OnLastRef() override;  // not recursive: a chain of directories may be deeper than the stack
 
  private:
   const Ref<FileSystem> fs_;
@@ -149,8 +147,8 @@ class Inode : public RefCounted {
   std::atomic<FileLocks*> locks_{nullptr};
   std::atomic<RefCounted*> bound_socket_{nullptr};
   std::atomic<int> writers_{0};  // below 0: so many forbid it
-  absl::Mutex append_mu_;  // above the inode's own locks
-  absl::Mutex state_mu_;   // leaf
+  absl::Mutex append_mu_;        // above the inode's own locks
+  absl::Mutex state_mu_;         // leaf
   Ref<RefCounted> state_ ABSL_GUARDED_BY(state_mu_);
 };
 
@@ -168,8 +166,7 @@ class DirectoryInode : public Inode {
   };
   virtual Cache cache() const { return Cache::kForever; }
 
-  // The entry, or kNoEnt.
-  virtual ErrnoOr<Ref<Inode>> Lookup(std::string_view name) = 0;
+  virtual ErrnoOr<Ref<Inode>> Lookup(std::string_view name) = 0;  // the entry, or kNoEnt
   // For kRevalidate: the entry as it is now, which is `cached` itself (null: there was none) where
   // nothing changed. Default: Lookup, and the same object is taken for the same file.
   virtual ErrnoOr<Ref<Inode>> Revalidate(std::string_view name, const Ref<Inode>& cached);
@@ -183,8 +180,7 @@ class DirectoryInode : public Inode {
   // flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT. replaced: what new_name is now, or null.
   virtual ErrnoOrVoid Rename(std::string_view name, Inode& moved, DirectoryInode& new_parent,
                              std::string_view new_name, Inode* replaced, uint32_t flags);
-  // An unnamed regular file (O_TMPFILE).
-  virtual ErrnoOr<Ref<Inode>> CreateUnnamed(const NewNode& node);
+  virtual ErrnoOr<Ref<Inode>> CreateUnnamed(const NewNode& node);  // a regular file (O_TMPFILE)
 };
 
 // A symbolic link.
