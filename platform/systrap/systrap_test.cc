@@ -34,6 +34,7 @@ class SystrapTest : public testing::Test {
   // No process of ours is left behind.
   void TearDown() override {
     guest_.reset();
+    recorder_.Close();
     platform_.reset();
     EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
     EXPECT_EQ(errno, ECHILD);

@@ -42,13 +42,14 @@ class Recorder final : public platform::TrapHandler {
 
   void OnTrap(platform::GuestThread& thread, const platform::Trap& trap) override {
     absl::MutexLock lock(&mu_);
+    if (closed_) return;
     seen_.push_back({Ref<platform::GuestThread>(&thread), trap});
   }
   void OnGone(platform::GuestThread& thread, int host_status) override {
     absl::MutexLock lock(&mu_);
     ++gone_count_;
     EXPECT_TRUE(gone_.insert(&thread).second) << "OnGone came twice";
-    kept_.push_back(Ref<platform::GuestThread>(&thread));
+    if (!closed_) kept_.push_back(Ref<platform::GuestThread>(&thread));
     status_ = host_status;
   }
 
@@ -66,6 +67,15 @@ class Recorder final : public platform::TrapHandler {
     auto all = [this, count]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return gone_count_ >= count; };
     return mu_.AwaitWithTimeout(absl::Condition(&all), absl::Seconds(10));
   }
+  // Lets go of all threads: none may outlive the platform.
+  void Close() {
+    std::deque<Seen> seen;  // dropped outside the lock
+    std::deque<Ref<platform::GuestThread>> kept;
+    absl::MutexLock lock(&mu_);
+    closed_ = true;
+    seen.swap(seen_);
+    kept.swap(kept_);
+  }
   int status() {
     absl::MutexLock lock(&mu_);
     return status_;
@@ -74,6 +84,7 @@ class Recorder final : public platform::TrapHandler {
  private:
   absl::Mutex mu_;
   std::deque<Seen> seen_ ABSL_GUARDED_BY(mu_);
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
   std::set<platform::GuestThread*> gone_ ABSL_GUARDED_BY(mu_);
   std::deque<Ref<platform::GuestThread>> kept_ ABSL_GUARDED_BY(mu_);
   size_t gone_count_ ABSL_GUARDED_BY(mu_) = 0;

@@ -193,7 +193,7 @@ TEST(Itimer, AlarmKillsByDefault) {
 class PosixTimerTest : public ::testing::Test {
  protected:
   timer_t timer_ = {};
-  static inline std::atomic<int> value_, overruns_, code_;
+  static inline std::atomic<int> value_, code_;
 
   void Create(clockid_t clock = CLOCK_MONOTONIC) {
     value_ = code_ = 0;

@@ -1,5 +1,4 @@
 #include "sentry/fs/host/host_descriptor.h"
-#include "base/host/host_stat.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,6 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
+
+#include "base/host/host_stat.h"
 
 namespace cloister::hostfs {
 namespace {

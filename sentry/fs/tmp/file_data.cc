@@ -1,5 +1,4 @@
 #include "sentry/fs/tmp/file_data.h"
-#include "base/host/host_stat.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -10,6 +9,8 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+
+#include "base/host/host_stat.h"
 
 namespace cloister::tmp {
 namespace {

@@ -114,7 +114,7 @@ TEST_F(PermissionTest, ExtendedAttributes) {
   EXPECT_THAT(vfs::SetXattr(root, f, "user.a", "1", XATTR_CREATE), FailsWith(Errno::kExist));
   EXPECT_THAT(vfs::SetXattr(root, f, "user.b", "1", XATTR_REPLACE), FailsWith(Errno::kNoData));
   EXPECT_THAT(vfs::SetXattr(root, f, "bad", "1", 0), FailsWith(Errno::kOpNotSupp));
-  EXPECT_THAT(vfs::SetXattr(root, f, "user.", "1", 0), FailsWith(Errno::kOpNotSupp));
+  EXPECT_THAT(vfs::SetXattr(root, f, "user.", "1", 0), FailsWith(Errno::kInval));
   EXPECT_THAT(vfs::SetXattr(user, f, "user.a", "2", 0), FailsWith(Errno::kAcces));
   EXPECT_THAT(vfs::SetXattr(user, f, "trusted.a", "2", 0), FailsWith(Errno::kPerm));
   EXPECT_THAT(vfs::SetXattr(root, f, "trusted.a", "2", 0), Succeeds());
