@@ -20,9 +20,8 @@ class LifecycleTest(OciTest):
     def test_states(self):
         bundle, container = self.sleeper(), self.runsc.new_id()
         pid_file = os.path.join(bundle, "pid")
-        done = subprocess.run(self.runsc.argv("create", "--bundle", bundle, "--pid-file", pid_file, container),
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
-        self.assertEqual(0, done.returncode, done.stderr)
+        done = self.runsc.call_quietly("create", "--bundle", bundle, "--pid-file", pid_file, container)
+        self.assertEqual(0, done.status, done.err)
         state = self.runsc.state(container)
         self.assertEqual("created", state["status"])
         self.assertEqual((container, os.path.realpath(bundle)), (state["id"], os.path.realpath(state["bundle"])))
