@@ -60,11 +60,13 @@ ErrnoOr<Ref<Dentry>> Dentry::Child(std::string_view name) {
     absl::ReaderMutexLock lock(&mu_);
     if (Ref<Dentry> child = FindFreshLocked(name)) return child;
   }
-  Ref<Dentry> child;
+  Ref<Dentry> child, before;
   {
     absl::MutexLock lock(&mu_);
+    if (const auto cached = children_.find(name); cached != children_.end()) before = cached->second;
     child = TRY(ChildLocked(name));
   }
+  if (before && before->deleted()) before->ForgetOrphans();
   if (g_dentries.load(std::memory_order_relaxed) > g_sweep_at.load(std::memory_order_relaxed)) {
     ForgetTree();
     const int64_t left = g_dentries.load(std::memory_order_relaxed);
@@ -182,6 +184,14 @@ void Dentry::DropUnusedChildren() {
     } else {
       ++it;
     }
+  }
+}
+
+void Dentry::ForgetOrphans() {
+  for (const Ref<Dentry>& directory : DirectoriesBelow()) {
+    Children dropped;  // destroyed outside the lock
+    absl::MutexLock lock(&directory->mu_);
+    dropped.swap(directory->children_);
   }
 }
 

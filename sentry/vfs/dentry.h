@@ -50,6 +50,9 @@ class Dentry : public RefCounted {
   Ref<Dentry> SetChildLocked(std::string_view name, Ref<Inode> inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The child no longer exists (unlink, rmdir): open files keep the dentry, the tree loses it.
   void DropChildLocked(std::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // For one that is deleted: lets go of all that is cached below it, where nobody finds it any more. A
+  // directory and its cached children, negative ones too, would else hold each other forever.
+  void ForgetOrphans() ABSL_LOCKS_EXCLUDED(mu_);
   // Forgets everything cached below that nobody uses (memory pressure, shared mounts).
   void ForgetChildren() ABSL_LOCKS_EXCLUDED(mu_);
   // The same for the whole tree that this dentry is in.

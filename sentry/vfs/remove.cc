@@ -47,6 +47,7 @@ ErrnoOrVoid RemoveDirectory(const Caller& caller, const Path& start, std::string
     TRY_VOID(directory.inode()->AsDirectory()->Rmdir(parent.name, *inode));
     directory.DropChildLocked(parent.name);
   }
+  victim->ForgetOrphans();
   victim.reset();
   FileEvents::TellOfEntry(*directory.inode(), parent.name, *inode, IN_DELETE);
   return {};

@@ -151,9 +151,13 @@ ErrnoOrVoid Rename(const Caller& caller, const Path& old_start, std::string_view
   if (!IsPlainName(to.name)) return (flags & RENAME_NOREPLACE) != 0 ? Errno::kExist : Errno::kBusy;
   TRY_VOID(CheckWritable(*from.directory.mount()));
   Ref<Dentry> replaced;  // released after the locks
-  absl::MutexLock rename_lock(&Dentry::rename_mutex());
-  DirectoryLocks locks(*from.directory.dentry(), *to.directory.dentry());
-  return RenameLocked(caller, from, to, flags, locks, &replaced);
+  {
+    absl::MutexLock rename_lock(&Dentry::rename_mutex());
+    DirectoryLocks locks(*from.directory.dentry(), *to.directory.dentry());
+    TRY_VOID(RenameLocked(caller, from, to, flags, locks, &replaced));
+  }
+  if (replaced->deleted()) replaced->ForgetOrphans();
+  return {};
 }
 
 }  // namespace cloister::vfs

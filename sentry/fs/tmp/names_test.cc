@@ -37,6 +37,20 @@ TEST_F(NamesTest, RemoveRules) {
   EXPECT_THAT(vfs::RemoveDirectory(root, root.cwd, "/d/"), Succeeds());
 }
 
+TEST_F(NamesTest, NothingIsKeptOfADeletedDirectory) {
+  ASSERT_THAT(Mkdir(root, "/removed"), Succeeds());
+  ASSERT_THAT(Mkdir(root, "/replaced"), Succeeds());
+  ASSERT_THAT(Mkdir(root, "/moved"), Succeeds());
+  const Ref<vfs::Inode> removed = At("/removed").dentry()->inode();
+  const Ref<vfs::Inode> replaced = At("/replaced").dentry()->inode();
+  EXPECT_THAT(Find(root, "/removed/none"), FailsWith(Errno::kNoEnt));  // cached: a name that is not there
+  EXPECT_THAT(Find(root, "/replaced/none"), FailsWith(Errno::kNoEnt));
+  ASSERT_THAT(vfs::RemoveDirectory(root, root.cwd, "/removed"), Succeeds());
+  ASSERT_THAT(Rename(root, "/moved", "/replaced"), Succeeds());
+  EXPECT_EQ(removed->ref_count(), 1);
+  EXPECT_EQ(replaced->ref_count(), 1);
+}
+
 TEST_F(NamesTest, LinksShareTheInode) {
   Put("/f", "one");
   ASSERT_THAT(Link("/f", "/g"), Succeeds());
