@@ -114,11 +114,11 @@ bool Thread::OnClone(uint64_t id, const seccomp_data& data) {
 
 void Thread::Bind(pid_t tid, uint64_t hello_id) {
   if (kind_ == CloneKind::kFork) {
-    birth_mapping_ = ExpectedCall{
-        SYS_mmap,
-        {stub::kContextBase, stub::kContextRegionBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-         stub::kArenaFd, Arena::Offset(process_->space().index())},
-        -1};
+    birth_mapping_ =
+        ExpectedCall{SYS_mmap,
+                     {stub::kContextBase, stub::kContextRegionBytes, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_FIXED, stub::kArenaFd, Arena::Offset(process_->space().index())},
+                     -1};
   }
   token_.store(0);
   tid_.store(tid);

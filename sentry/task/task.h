@@ -184,7 +184,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   signal::SignalSet given_mask_;          // owner: what the guest was last given
   std::atomic<bool> quick_given_{false};  // to the present GuestThread
   std::atomic<bool> mask_held_{true};     // signals wait: the guest may not change its mask alone
-  bool vfork_shares_ = false;  // runs on the memory of a parent that waits (owner)
+  bool vfork_shares_ = false;             // runs on the memory of a parent that waits (owner)
   std::atomic<bool> vfork_done_{false};
   wait::WaitQueue vfork_queue_;
 };

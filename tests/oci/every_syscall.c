@@ -13,12 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
-#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,34 +40,98 @@ static uint64_t Now(void) {
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static uint32_t* counts;               // calls of each number, shared by all children
-static char* memory;                   // kPages that are there, then one that is not
-static const char* const kWords[] = {"/", "", ".", "..", "/tmp/x", "/proc/self/mem", "/proc/self/exe", "/proc/self/fd/0", "/dev/null",
-                                     "/dev/ptmx", "/dev/zero", "/proc/1/ns/net", "/tmp/../tmp/./y", "tmpfs", "proc", "/sys", "user.x",
-                                     "security.capability", "/proc/self/task", "/proc/self/maps", "/proc/sys/kernel/hostname"};
+static uint32_t* counts;  // calls of each number, shared by all children
+static char* memory;      // kPages that are there, then one that is not
+static const char* const kWords[] = {"/",
+                                     "",
+                                     ".",
+                                     "..",
+                                     "/tmp/x",
+                                     "/proc/self/mem",
+                                     "/proc/self/exe",
+                                     "/proc/self/fd/0",
+                                     "/dev/null",
+                                     "/dev/ptmx",
+                                     "/dev/zero",
+                                     "/proc/1/ns/net",
+                                     "/tmp/../tmp/./y",
+                                     "tmpfs",
+                                     "proc",
+                                     "/sys",
+                                     "user.x",
+                                     "security.capability",
+                                     "/proc/self/task",
+                                     "/proc/self/maps",
+                                     "/proc/sys/kernel/hostname"};
 
 // Things that kernels have been broken with.
-static const uint64_t kOdd[] = {0, 1, 2, 3, 7, 8, 16, 63, 64, 100, 128, 255, 256, 4095, 4096, 4097, 65535, 65536, 1 << 20, INT_MAX,
-                                (uint64_t)INT_MIN, UINT_MAX, (uint64_t)LONG_MAX, (uint64_t)LONG_MIN, UINT64_MAX, UINT64_MAX - 1,
-                                (uint64_t)-4095, (uint64_t)-4096, 0x7fffffffe000, 0x7ffffffff000, 0x7fffffffffff, 0x800000000000,
-                                0xffff800000000000, 0xffffffff81000000, 0xffffffffff600000, 0x8000000000000000, 1ull << 62,
-                                (uint64_t)AT_FDCWD, 0xdeadbeef, 0x4141414141414141, 0x1000, 0xfff, 0x10000000000};
+static const uint64_t kOdd[] = {0,
+                                1,
+                                2,
+                                3,
+                                7,
+                                8,
+                                16,
+                                63,
+                                64,
+                                100,
+                                128,
+                                255,
+                                256,
+                                4095,
+                                4096,
+                                4097,
+                                65535,
+                                65536,
+                                1 << 20,
+                                INT_MAX,
+                                (uint64_t)INT_MIN,
+                                UINT_MAX,
+                                (uint64_t)LONG_MAX,
+                                (uint64_t)LONG_MIN,
+                                UINT64_MAX,
+                                UINT64_MAX - 1,
+                                (uint64_t)-4095,
+                                (uint64_t)-4096,
+                                0x7fffffffe000,
+                                0x7ffffffff000,
+                                0x7fffffffffff,
+                                0x800000000000,
+                                0xffff800000000000,
+                                0xffffffff81000000,
+                                0xffffffffff600000,
+                                0x8000000000000000,
+                                1ull << 62,
+                                (uint64_t)AT_FDCWD,
+                                0xdeadbeef,
+                                0x4141414141414141,
+                                0x1000,
+                                0xfff,
+                                0x10000000000};
 
 static uint64_t Argument(uint64_t* seed) {
   const uint64_t choice = Random(seed);
   switch (choice % 16) {
-    case 0: case 1: case 2: case 3:
+    case 0:
+    case 1:
+    case 2:
+    case 3:
       return kOdd[(choice >> 8) % (sizeof kOdd / sizeof *kOdd)];
-    case 4: case 5: case 6:
+    case 4:
+    case 5:
+    case 6:
       return (uint64_t)(memory + (choice >> 8) % (kPages * kPage));  // any alignment
-    case 7: case 8:
+    case 7:
+    case 8:
       return (uint64_t)(memory + (kPages * kPage - (choice >> 8) % 64));  // runs over the end
     case 9: {
       char* const at = memory + (choice >> 16) % (kPages * kPage - 64);
       strcpy(at, kWords[(choice >> 40) % (sizeof kWords / sizeof *kWords)]);
       return (uint64_t)at;
     }
-    case 10: case 11: case 12:
+    case 10:
+    case 11:
+    case 12:
       return (choice >> 8) % 48;  // descriptors, small numbers
     case 13:
       return 1ull << ((choice >> 8) % 64);
@@ -98,9 +162,22 @@ static void OpenThings(uint64_t seed) {
 // These would only end the child's work early, or sleep it away.
 static int Skipped(long number, uint64_t choice) {
   switch (number) {
-    case SYS_exit: case SYS_exit_group: case SYS_pause: case SYS_vfork: case SYS_kill: case SYS_tkill: case SYS_tgkill:
-    case SYS_rt_sigreturn: case SYS_rt_sigsuspend: case SYS_clone: case SYS_clone3: case SYS_fork: case SYS_reboot:
-    case SYS_munmap: case SYS_execve: case SYS_execveat:
+    case SYS_exit:
+    case SYS_exit_group:
+    case SYS_pause:
+    case SYS_vfork:
+    case SYS_kill:
+    case SYS_tkill:
+    case SYS_tgkill:
+    case SYS_rt_sigreturn:
+    case SYS_rt_sigsuspend:
+    case SYS_clone:
+    case SYS_clone3:
+    case SYS_fork:
+    case SYS_reboot:
+    case SYS_munmap:
+    case SYS_execve:
+    case SYS_execveat:
       return choice % 8 != 0;  // rare, not never
     default:
       return 0;
@@ -143,8 +220,9 @@ static void* Call(void* argument) {
     if (Skipped(number, Random(&plan.seed))) continue;
     for (int k = 0; k < 6; k++) a[k] = Argument(&plan.seed);
     // Its keeper and its brothers must live, that the time is spent.
-    const int kills = number == SYS_kill || number == SYS_tkill || number == SYS_tgkill || number == SYS_rt_sigqueueinfo ||
-                      number == SYS_rt_tgsigqueueinfo || number == SYS_pidfd_send_signal || number == SYS_ptrace ||
+    const int kills = number == SYS_kill || number == SYS_tkill || number == SYS_tgkill ||
+                      number == SYS_rt_sigqueueinfo || number == SYS_rt_tgsigqueueinfo ||
+                      number == SYS_pidfd_send_signal || number == SYS_ptrace ||
                       number == SYS_process_vm_writev;
     if (kills && ((pid_t)a[0] <= 1 || (pid_t)a[0] == parent || (pid_t)a[0] != self)) a[0] = (uint64_t)self;
     if (number == SYS_prlimit64 || number == SYS_setpgid) a[0] = 0;
@@ -197,7 +275,8 @@ int main(int argc, char** argv) {
   memory = mmap(NULL, (kPages + 1) * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED || mprotect(memory + kPages * kPage, kPage, PROT_NONE) != 0) return 1;
   null = open("/dev/null", O_RDWR);
-  counts = mmap(NULL, (kLast + 1) * sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  counts =
+      mmap(NULL, (kLast + 1) * sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (counts == MAP_FAILED || null < 0) return 1;
   struct Running running[kChildren] = {{0, 0}};
   long children = 0;
@@ -214,7 +293,7 @@ int main(int argc, char** argv) {
     }
     Reap(running);
     const struct timespec moment = {0, 5000000};
-    nanosleep(&moment, NULL);
+    nanosleep(&moment, NULL);  // NOLINT(sleep): children that hang are found by the clock alone
   }
   for (int i = 0; i < kChildren; i++) {
     if (running[i].pid != 0) kill(running[i].pid, SIGKILL);

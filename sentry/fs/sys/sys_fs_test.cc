@@ -119,7 +119,8 @@ TEST_F(SysFsTest, FilesAreAPageAndRefuseWrites) {
 TEST_F(SysFsTest, NothingOfTheHostIsListed) {
   EXPECT_THAT(List("/"), ElementsAre(".", "..", "block", "bus", "class", "dev", "devices", "firmware", "fs",
                                      "kernel", "module", "power"));
-  for (const char* empty : {"/block", "/class/tty", "/dev/char", "/firmware", "/fs/cgroup", "/module", "/power"})
+  for (const char* empty :
+       {"/block", "/class/tty", "/dev/char", "/firmware", "/fs/cgroup", "/module", "/power"})
     EXPECT_THAT(List(empty), ElementsAre(".", "..")) << empty;
 }
 
