@@ -45,8 +45,5 @@ def syscall_test(name, size = "small"):
                 "known_differences.txt",
                 "//runsc",
             ],
-            tags = [
-                "manual",
-                "sandbox",
-            ],
+            tags = ["sandbox"],
         )
