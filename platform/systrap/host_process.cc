@@ -55,16 +55,29 @@ bool HostProcess::Add(Ref<Thread> thread) {
 }
 
 void HostProcess::Remove(Thread* thread) {
-  Ref<Thread> last;  // dropped outside the lock
+  Ref<Thread> last, first;  // dropped outside the lock
+  {
+    absl::MutexLock lock(&mu_);
+    const auto found = std::find(threads_.begin(), threads_.end(), thread);
+    if (found == threads_.end()) return;
+    last = std::move(*found);
+    threads_.erase(found);
+    if (threads_.empty()) first = std::move(kept_first_);
+  }
+  if (first) first->LeaveAtLast();
+}
+
+bool HostProcess::KeepFirst(Thread& thread) {
   absl::MutexLock lock(&mu_);
-  const auto found = std::find(threads_.begin(), threads_.end(), thread);
-  if (found == threads_.end()) return;
-  last = std::move(*found);
-  threads_.erase(found);
+  if (thread.host_tid() != pid_ || threads_.size() < 2) return false;
+  kept_first_ = Ref<Thread>(&thread);
+  return true;
 }
 
 std::vector<Ref<Thread>> HostProcess::Bury() {
+  Ref<Thread> first;  // dropped outside the lock
   absl::MutexLock lock(&mu_);
+  first = std::move(kept_first_);
   if (pid_ != 0) space_->RemoveProcess(pid_);
   pid_ = 0;
   buried_ = true;

@@ -38,6 +38,9 @@ class HostProcess final : public RefCounted {
   // False if the process is dead already.
   bool Add(Ref<Thread> thread) ABSL_LOCKS_EXCLUDED(mu_);
   void Remove(Thread* thread) ABSL_LOCKS_EXCLUDED(mu_);
+  // A host process whose first thread has exited is a zombie to whoever looks at its memory. True: this
+  // is the first, there are others, and so its host thread stays in its doorbell until they are gone.
+  bool KeepFirst(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
 
   // The process is dead and about to be reaped: its pid is used no more. Returns who is left.
   std::vector<Ref<Thread>> Bury() ABSL_LOCKS_EXCLUDED(mu_);
@@ -51,6 +54,7 @@ class HostProcess final : public RefCounted {
   bool buried_ ABSL_GUARDED_BY(mu_) = false;
   bool kill_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<Ref<Thread>> threads_ ABSL_GUARDED_BY(mu_);
+  Ref<Thread> kept_first_ ABSL_GUARDED_BY(mu_);
 };
 
 // The stub processes that exist, by pid, from their birth until they are reaped.

@@ -106,9 +106,15 @@ void Thread::Resume() {
 void Thread::Exit() {
   if (!BeginAnswer()) return;
   if (birth_.load() == 0) process_->Kill();
-  FinishAnswer(stub::Answer::kExit, -1);
+  if (process_->KeepFirst(*this)) {
+    state_.store(State::kStopped);
+  } else {
+    FinishAnswer(stub::Answer::kExit, -1);
+  }
   core_->housekeeper.PostGone(Ref<Thread>(this));
 }
+
+void Thread::LeaveAtLast() { core_->listener->Send(notif_id_, static_cast<int64_t>(stub::Answer::kExit)); }
 
 void Thread::Interrupt() {
   interrupt_.store(true);

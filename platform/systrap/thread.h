@@ -68,6 +68,9 @@ class Thread final : public platform::GuestThread {
   // Gives a thread made in advance to its user; false if it is gone already.
   bool Adopt(platform::TrapHandler* handler) ABSL_LOCKS_EXCLUDED(handler_mu_);
 
+  // For HostProcess: the answer that KeepFirst held back.
+  void LeaveAtLast();
+
   HostProcess& process() { return *process_; }
   platform::CloneKind kind() const { return kind_; }
 
