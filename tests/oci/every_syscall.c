@@ -293,7 +293,8 @@ int main(int argc, char** argv) {
     }
     Reap(running);
     const struct timespec moment = {0, 5000000};
-    nanosleep(&moment, NULL);  // NOLINT(sleep): the deadlines of the children  // NOLINT(sleep): children that hang are found by the clock alone
+    nanosleep(&moment, NULL);  // NOLINT(sleep): the deadlines of the children  // NOLINT(sleep): children
+                               // that hang are found by the clock alone
   }
   for (int i = 0; i < kChildren; i++) {
     if (running[i].pid != 0) kill(running[i].pid, SIGKILL);
