@@ -1,5 +1,6 @@
 // From a checked program to mappings, memory and registers. Linux: load_elf_binary.
 
+#include <cpuid.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -136,6 +137,12 @@ uint64_t PieBase(uint64_t task_size) {
   return PageDown(base + mm::RandomBelow(large ? uint64_t{1} << 40 : task_size / 64));
 }
 
+// AT_HWCAP is CPUID 1's EDX. Not getauxval(3)'s: glibc on x86 puts something of its own there.
+uint64_t CpuFeatures() {
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 ? edx : 0;
+}
+
 StackBuilder::Aux AuxVector(const ElfHeaders& elf, uint64_t bias, uint64_t interpreter, const AuxInfo& aux,
                             const platform::Platform& platform) {
   // The kernel's frame beside the FP state: ucontext, siginfo, alignment, red zone.
@@ -144,7 +151,7 @@ StackBuilder::Aux AuxVector(const ElfHeaders& elf, uint64_t bias, uint64_t inter
   if (aux.vdso != 0) vector.emplace_back(AT_SYSINFO_EHDR, aux.vdso);
   vector.emplace_back(AT_MINSIGSTKSZ,
                       std::max<uint64_t>(getauxval(AT_MINSIGSTKSZ), platform.fp_state_size() + kFrame));
-  vector.emplace_back(AT_HWCAP, getauxval(AT_HWCAP));
+  vector.emplace_back(AT_HWCAP, CpuFeatures());
   vector.emplace_back(AT_PAGESZ, kPageSize);
   vector.emplace_back(AT_CLKTCK, 100);
   vector.emplace_back(AT_PHDR, HeadersAt(elf, bias));

@@ -24,11 +24,12 @@ bool IsFatal(const signal::Action& action, int signo) {
 }
 
 // Linux: SIGNAL_UNKILLABLE. What has no handler does not reach a container's init, not even from the
-// kernel (^C, SIGPIPE, SIGALRM); but for SIGKILL and SIGSTOP from outside, and faults (ForceSignal).
+// kernel (^C, SIGPIPE, SIGALRM); but for SIGKILL and SIGSTOP from outside or from the kernel itself
+// (RLIMIT_CPU), and faults (ForceSignal). Linux: sig_kernel_only.
 bool InitIsImmune(const ThreadGroup& group, const siginfo_t& info) {
   if (!group.is_container_init || !group.actions->Get(info.si_signo).is_default()) return false;
   const bool unblockable = signal::kUnblockable.Has(info.si_signo);
-  return !(unblockable && FromOutside(info));
+  return !(unblockable && (FromOutside(info) || info.si_code == SI_KERNEL));
 }
 
 }  // namespace
