@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <linux/magic.h>
+#include <linux/nsfs.h>
+#include <linux/sched.h>
 
 #include <algorithm>
 #include <optional>
@@ -18,37 +20,57 @@ namespace {
 struct Kind {
   std::string_view link;
   std::string_view type;
-  uint32_t number;  // 0: a mount namespace, of which there may be many
+  uint32_t clone_flag;  // CLONE_NEW…
+  uint32_t number;      // 0: a mount namespace, of which there may be many
 };
-constexpr Kind kKinds[] = {{"cgroup", "cgroup", 0xEFFFFFFB},
-                           {"ipc", "ipc", 0xEFFFFFFF},
-                           {"mnt", "mnt", 0},
-                           {"net", "net", 0xF0000000},
-                           {"pid", "pid", 0xEFFFFFFC},
-                           {"pid_for_children", "pid", 0xEFFFFFFC},
-                           {"time", "time", 0xEFFFFFFA},
-                           {"time_for_children", "time", 0xEFFFFFFA},
-                           {"user", "user", 0xEFFFFFFD},
-                           {"uts", "uts", 0xEFFFFFFE}};
+constexpr Kind kKinds[] = {{"cgroup", "cgroup", CLONE_NEWCGROUP, 0xEFFFFFFB},
+                           {"ipc", "ipc", CLONE_NEWIPC, 0xEFFFFFFF},
+                           {"mnt", "mnt", CLONE_NEWNS, 0},
+                           {"net", "net", CLONE_NEWNET, 0xF0000000},
+                           {"pid", "pid", CLONE_NEWPID, 0xEFFFFFFC},
+                           {"pid_for_children", "pid", CLONE_NEWPID, 0xEFFFFFFC},
+                           {"time", "time", CLONE_NEWTIME, 0xEFFFFFFA},
+                           {"time_for_children", "time", CLONE_NEWTIME, 0xEFFFFFFA},
+                           {"user", "user", CLONE_NEWUSER, 0xEFFFFFFD},
+                           {"uts", "uts", CLONE_NEWUTS, 0xEFFFFFFE}};
 constexpr uint64_t kFirstMountNamespace = 0xF0000001;
 
 // A namespace, open: it can be held and compared, not read.
 class NamespaceFile final : public vfs::FileDescription {
  public:
-  NamespaceFile(const vfs::OpenRequest& request, std::string name)
-      : FileDescription(request.flags, request.path, request.cred), name_(std::move(name)) {}
+  NamespaceFile(const vfs::OpenRequest& request, std::string name, uint32_t clone_flag)
+      : FileDescription(request.flags, request.path, request.cred),
+        name_(std::move(name)),
+        clone_flag_(clone_flag) {}
   std::string Name() const override { return name_; }
+
+  // ioctl_ns(2). Owners and parents are outside the caller's own user namespace: EPERM.
+  ErrnoOr<int64_t> Ioctl(const vfs::IoctlRequest& request) override {
+    const bool nests = clone_flag_ == CLONE_NEWPID || clone_flag_ == CLONE_NEWUSER;
+    switch (request.command) {
+      case NS_GET_USERNS:
+        return Errno::kPerm;
+      case NS_GET_PARENT:
+        return nests ? Errno::kPerm : Errno::kInval;
+      case NS_GET_NSTYPE:
+        return int64_t{clone_flag_};
+      default:
+        return Errno::kNotTy;
+    }
+  }
 
  private:
   const std::string name_;
+  const uint32_t clone_flag_;
 };
 
 // A node of nsfs.
 class NamespaceInode final : public vfs::Inode {
  public:
-  NamespaceInode(const Ref<kernfs::Tree>& nsfs, std::string name, uint64_t number)
+  NamespaceInode(const Ref<kernfs::Tree>& nsfs, std::string name, uint32_t clone_flag, uint64_t number)
       : Inode(nsfs, S_IFREG),
         name_(std::move(name)),
+        clone_flag_(clone_flag),
         attr_(*nsfs, S_IFREG, {.mode = 0444, .inode = number}) {}
 
   ErrnoOr<struct statx> GetAttr() override { return attr_.Get(); }
@@ -56,11 +78,12 @@ class NamespaceInode final : public vfs::Inode {
   ErrnoOrVoid SetAttr(const vfs::AttrChange& change) override { return attr_.Set(change); }
   ErrnoOr<Ref<vfs::FileDescription>> Open(const vfs::OpenRequest& request) override {
     if ((request.flags & O_ACCMODE) != O_RDONLY) return Errno::kPerm;
-    return Ref<vfs::FileDescription>(MakeRef<NamespaceFile>(request, name_));
+    return Ref<vfs::FileDescription>(MakeRef<NamespaceFile>(request, name_, clone_flag_));
   }
 
  private:
   const std::string name_;
+  const uint32_t clone_flag_;
   kernfs::NodeAttr attr_;
 };
 
@@ -78,7 +101,8 @@ class NamespaceLink final : public SubjectLink {
   ErrnoOr<std::string> Readlink(const vfs::Caller& caller) override { return NameOf(TRY(NumberFor(caller))); }
   ErrnoOr<std::optional<vfs::Path>> Follow(const vfs::Caller& caller) override {
     const uint64_t number = TRY(NumberFor(caller));
-    auto root = vfs::Dentry::MakeRoot(MakeRef<NamespaceInode>(NsFs(), NameOf(number), number));
+    auto root =
+        vfs::Dentry::MakeRoot(MakeRef<NamespaceInode>(NsFs(), NameOf(number), kind_.clone_flag, number));
     return std::optional(
         vfs::Path(MakeRef<vfs::Mount>(NsFs(), root, uint64_t{0}, std::string("nsfs")), root));
   }
