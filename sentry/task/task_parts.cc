@@ -7,6 +7,12 @@
 #include <utility>
 
 namespace cloister::task {
+namespace {
+
+// Linux: TASK_SIZE_MAX, what access_ok asks for. The vDSO lies above where mappings end.
+constexpr uint64_t kUserEnd = 0x7ffffffff000;
+
+}  // namespace
 
 TaskParts::TaskParts(Ref<ThreadGroup> group, pid_t tid) : group_(std::move(group)), tid_(tid) {}
 
@@ -67,7 +73,7 @@ ErrnoOr<int> TaskParts::InstallFile(Ref<vfs::FileDescription> file, bool cloexec
 }
 
 ErrnoOr<usermem::UserBuffer> TaskParts::Buffer(uint64_t addr, uint64_t size) const {
-  const uint64_t end = mm_->task_size();
+  const uint64_t end = kUserEnd;
   if (addr > end || size > end - addr) return Errno::kFault;
   return usermem::UserBuffer(space(), addr, size);
 }
@@ -77,7 +83,7 @@ ErrnoOr<usermem::UserBuffer> TaskParts::BufferOfIovec(uint64_t iov, uint64_t cou
   const std::vector<iovec> vectors =
       TRY(usermem::CopyInArray(space(), usermem::UserPtr<const iovec>(iov), count));
   absl::InlinedVector<usermem::UserBuffer::Range, 4> ranges;
-  const uint64_t end = mm_->task_size();
+  const uint64_t end = kUserEnd;
   for (const iovec& v : vectors) {
     const uint64_t addr = reinterpret_cast<uint64_t>(v.iov_base);
     if (v.iov_len > SSIZE_MAX) return Errno::kInval;
