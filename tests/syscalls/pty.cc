@@ -49,6 +49,12 @@ class PtyTest : public ::testing::Test {
     pollfd entry = {.fd = fd.get(), .events = POLLIN, .revents = 0};
     return poll(&entry, 1, 0) == 0;
   }
+  // Linux hands what was typed over in a worker of the kernel's: waits for it.
+  void TypeAndArrive(const std::string& line) {
+    Type(line);
+    pollfd entry = {.fd = slave_.get(), .events = POLLIN, .revents = 0};
+    ASSERT_THAT(poll(&entry, 1, -1), SyscallSucceedsWithValue(1));
+  }
   void Type(const std::string& keys) { EXPECT_TRUE(WriteAll(master_.get(), keys)); }
 
   TestFd master_, slave_;
@@ -143,7 +149,7 @@ TEST_F(PtyTest, OutputIsProcessed) {
 
 TEST_F(PtyTest, SettingsAreReadBackAndFlush) {
   Change(ECHO);
-  Type("typed ahead");
+  TypeAndArrive("typed ahead\n");
   termios settings;
   ASSERT_THAT(tcgetattr(slave_.get(), &settings), SyscallSucceeds());
   EXPECT_EQ(settings.c_lflag & ECHO, 0u);
@@ -167,7 +173,7 @@ TEST_F(PtyTest, WindowSize) {
 TEST_F(PtyTest, HowManyBytesWait) {
   Change(ECHO);
   int count = -1;
-  Type("12345\n");
+  TypeAndArrive("12345\n");
   EXPECT_THAT(ioctl(slave_.get(), FIONREAD, &count), SyscallSucceeds());
   EXPECT_EQ(count, 6);
 }
