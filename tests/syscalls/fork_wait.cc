@@ -106,13 +106,19 @@ TEST(Wait, NoHang) {
 }
 
 TEST(Wait, StoppedAndContinued) {
-  Child child([] { raise(SIGSTOP); });
+  const Pipe go;  // an end would hide the continuation
+  Child child([&go] {
+    raise(SIGSTOP);
+    char byte;
+    read(go.read.get(), &byte, 1);
+  });
   EXPECT_THAT(WaitStatus(child.pid(), WUNTRACED), StoppedBy(SIGSTOP));
   EXPECT_EQ(ProcessState(child.pid()), 'T');
   EXPECT_THAT(waitpid(child.pid(), nullptr, WUNTRACED | WNOHANG), SyscallSucceedsWithValue(0));  // told once
   ASSERT_THAT(kill(child.pid(), SIGCONT), SyscallSucceeds());
   const int status = WaitStatus(child.pid(), WCONTINUED);
   if (WIFCONTINUED(status)) {
+    EXPECT_TRUE(WriteAll(go.write.get(), "x"));
     EXPECT_THAT(child.Wait(), ExitedWith(0));
   } else {
     ADD_FAILURE() << "not told of the continuation: " << DescribeStatus(status);
