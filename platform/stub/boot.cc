@@ -18,6 +18,8 @@ constexpr int kProtReadWrite = 3;
 constexpr int kMapSharedFixed = 0x11;
 constexpr int kMapStacks = 0x4032;  // MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
 constexpr uint64_t kPage = 4096;
+constexpr int kProtReadExecute = 5;
+constexpr uint32_t kGuestVersion = (6 << 16) | (6 << 8);  // as uname(2)'s release, 6.6.0
 constexpr uint64_t kMostVdsoData = 64 * kPage;
 constexpr int kSolSocket = 1, kScmRights = 1;
 constexpr uint64_t kActionFlags = 0x4 | 0x04000000 | 0x08000000 | 0x40000000;  // SA_SIGINFO, _RESTORER,
@@ -75,6 +77,37 @@ void FindVdso(const uint64_t* stack, Boot* boot) {
   }
 }
 
+// ELFNOTE Linux of the vDSO: the version by which the C library knows the kernel, and the build's salt.
+void HideNote(uint32_t type, uint32_t* text, uint32_t bytes) {
+  constexpr uint32_t kVersion = 0, kBuildSalt = 0x100;
+  if (type != kVersion && type != kBuildSalt) return;
+  for (uint32_t i = 0; i < bytes / sizeof *text; ++i) text[i] = type == kVersion ? kGuestVersion : 0;
+}
+
+// What the vDSO's notes tell of the host is made to tell of the guest's kernel, on a private copy of
+// their page. A host that seals its vDSO keeps them.
+void HideVersion(const Boot* boot) {
+  if (boot->vdso_begin == 0) return;
+  const auto* elf = reinterpret_cast<const Elf64_Ehdr*>(boot->vdso_begin);
+  const auto* segments = reinterpret_cast<const Elf64_Phdr*>(boot->vdso_begin + elf->e_phoff);
+  const uint64_t bytes = boot->vdso_end - boot->vdso_begin;
+  if (stub_call(__NR_mprotect, boot->vdso_begin, bytes, kProtReadWrite) != 0) return;
+  for (int i = 0; i < elf->e_phnum; ++i) {
+    if (segments[i].p_type != PT_NOTE) continue;
+    uint64_t at = boot->vdso_begin + segments[i].p_vaddr;
+    const uint64_t end = at + segments[i].p_memsz;
+    while (at + sizeof(Elf64_Nhdr) < end) {
+      const auto* note = reinterpret_cast<const Elf64_Nhdr*>(at);
+      const auto* name = reinterpret_cast<const uint32_t*>(at + sizeof *note);
+      auto* text = reinterpret_cast<uint32_t*>(at + sizeof *note + (note->n_namesz + 3) / 4 * 4);
+      const bool linux_name = note->n_namesz == 6 && name[0] == 0x756e694c;  // "Linu"
+      if (linux_name) HideNote(note->n_type, text, note->n_descsz);
+      at = reinterpret_cast<uint64_t>(text) + (note->n_descsz + 3) / 4 * 4;
+    }
+  }
+  if (stub_call(__NR_mprotect, boot->vdso_begin, bytes, kProtReadExecute) != 0) Fail(18);
+}
+
 void InstallHandlers() {
   KernelAction action = {&stub_handler, kActionFlags, &stub_restore, ~0ul};
   for (int signo : kSynchronous) action.mask &= ~(1ul << (signo - 1));
@@ -117,6 +150,7 @@ extern "C" [[noreturn]] void stub_boot(const uint64_t* stack) {
   Map();
   auto* boot = reinterpret_cast<Boot*>(ContextAddress(1));
   FindVdso(stack, boot);
+  HideVersion(boot);
   InstallHandlers();
   const struct {
     uint64_t length;
