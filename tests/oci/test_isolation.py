@@ -79,6 +79,17 @@ class IsolationTest(OciTest):
         with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as text:
             self.assertNotIn(text.read().strip(), result.out)
 
+    def test_the_vdso_does_not_tell_the_hosts_version(self):
+        result = self.run_shell(
+            "python3 -c 'import ctypes; c = ctypes.CDLL(None); c.getauxval.restype = ctypes.c_ulong; "
+            "print(ctypes.string_at(c.getauxval(33), 4096).hex())'")  # 33: AT_SYSINFO_EHDR
+        self.assertEqual("7f454c46", result.out[:8], result.err)
+        image = bytes.fromhex(result.out.strip())
+        major, minor, patch = (int(part) for part in re.match(r"(\d+)\.(\d+)\.(\d+)", os.uname().release).groups())
+        version = (major << 16 | minor << 8 | min(patch, 255)).to_bytes(4, "little")
+        self.assertNotIn(b"Linux\0\0\0" + version, image)
+        self.assertNotIn(os.uname().release.encode(), image)
+
     def test_processes_are_the_guests_own(self):
         result = self.run_shell("echo /proc/[0-9]*; ps axo pid=,args=")
         names = result.out.split("\n")
