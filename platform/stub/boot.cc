@@ -81,7 +81,18 @@ void FindVdso(const uint64_t* stack, Boot* boot) {
 void HideNote(uint32_t type, uint32_t* text, uint32_t bytes) {
   constexpr uint32_t kVersion = 0, kBuildSalt = 0x100;
   if (type != kVersion && type != kBuildSalt) return;
-  for (uint32_t i = 0; i < bytes / sizeof *text; ++i) text[i] = type == kVersion ? kGuestVersion : 0;
+  for (uint32_t i = 0; i < (bytes + 3) / sizeof *text; ++i) text[i] = type == kVersion ? kGuestVersion : 0;
+}
+
+// A library path that the kernel's builder left in the vDSO.
+void HideRunPath(uint64_t base, const Elf64_Dyn* dynamic) {
+  uint64_t strings = 0, path = 0;
+  for (; dynamic->d_tag != DT_NULL; ++dynamic) {
+    if (dynamic->d_tag == DT_STRTAB) strings = dynamic->d_un.d_ptr;
+    if (dynamic->d_tag == DT_RUNPATH || dynamic->d_tag == DT_RPATH) path = dynamic->d_un.d_val;
+  }
+  if (strings == 0 || path == 0) return;
+  for (auto* at = reinterpret_cast<char*>(base + strings + path); *at != 0; ++at) *at = 0;
 }
 
 // What the vDSO's notes tell of the host is made to tell of the guest's kernel, on a private copy of
@@ -93,6 +104,10 @@ void HideVersion(const Boot* boot) {
   const uint64_t bytes = boot->vdso_end - boot->vdso_begin;
   if (stub_call(__NR_mprotect, boot->vdso_begin, bytes, kProtReadWrite) != 0) return;
   for (int i = 0; i < elf->e_phnum; ++i) {
+    if (segments[i].p_type == PT_DYNAMIC) {
+      HideRunPath(boot->vdso_begin,
+                  reinterpret_cast<const Elf64_Dyn*>(boot->vdso_begin + segments[i].p_vaddr));
+    }
     if (segments[i].p_type != PT_NOTE) continue;
     uint64_t at = boot->vdso_begin + segments[i].p_vaddr;
     const uint64_t end = at + segments[i].p_memsz;
