@@ -61,15 +61,24 @@ bool IsMapped(uint64_t page) {
   return stub_call(__NR_mincore, page, kPage, reinterpret_cast<uint64_t>(&resident)) == 0;
 }
 
+struct Segments {
+  const Elf64_Phdr* first;
+  const Elf64_Phdr* end;
+};
+Segments SegmentsOf(uint64_t image) {
+  const auto* elf = reinterpret_cast<const Elf64_Ehdr*>(image);
+  const auto* first = reinterpret_cast<const Elf64_Phdr*>(image + elf->e_phoff);
+  return {first, first + elf->e_phnum};
+}
+
 // The data pages lie right before the image, nothing else beside them.
 void FindVdso(const uint64_t* stack, Boot* boot) {
   boot->vdso_data = boot->vdso_begin = boot->vdso_end = Auxiliary(stack, AT_SYSINFO_EHDR);
   if (boot->vdso_begin == 0) return;
-  const auto* elf = reinterpret_cast<const Elf64_Ehdr*>(boot->vdso_begin);
-  const auto* segments = reinterpret_cast<const Elf64_Phdr*>(boot->vdso_begin + elf->e_phoff);
-  for (int i = 0; i < elf->e_phnum; ++i) {
-    if (segments[i].p_type != PT_LOAD) continue;
-    const uint64_t end = segments[i].p_vaddr + segments[i].p_memsz;
+  const Segments segments = SegmentsOf(boot->vdso_begin);
+  for (const Elf64_Phdr* segment = segments.first; segment != segments.end; ++segment) {
+    if (segment->p_type != PT_LOAD) continue;
+    const uint64_t end = segment->p_vaddr + segment->p_memsz;
     boot->vdso_end = boot->vdso_begin + (end + kPage - 1) / kPage * kPage;
   }
   while (boot->vdso_begin - boot->vdso_data < kMostVdsoData && IsMapped(boot->vdso_data - kPage)) {
@@ -82,6 +91,17 @@ void HideNote(uint32_t type, uint32_t* text, uint32_t bytes) {
   constexpr uint32_t kVersion = 0, kBuildSalt = 0x100;
   if (type != kVersion && type != kBuildSalt) return;
   for (uint32_t i = 0; i < (bytes + 3) / sizeof *text; ++i) text[i] = type == kVersion ? kGuestVersion : 0;
+}
+
+void HideNotes(uint64_t at, uint64_t end) {
+  while (at + sizeof(Elf64_Nhdr) < end) {
+    const auto* note = reinterpret_cast<const Elf64_Nhdr*>(at);
+    const auto* name = reinterpret_cast<const uint32_t*>(at + sizeof *note);
+    auto* text = reinterpret_cast<uint32_t*>(at + sizeof *note + (note->n_namesz + 3) / 4 * 4);
+    const bool linux_name = note->n_namesz == 6 && name[0] == 0x756e694c;  // "Linu"
+    if (linux_name) HideNote(note->n_type, text, note->n_descsz);
+    at = reinterpret_cast<uint64_t>(text) + (note->n_descsz + 3) / 4 * 4;
+  }
 }
 
 // A library path that the kernel's builder left in the vDSO.
@@ -99,26 +119,13 @@ void HideRunPath(uint64_t base, const Elf64_Dyn* dynamic) {
 // their page. A host that seals its vDSO keeps them.
 void HideVersion(const Boot* boot) {
   if (boot->vdso_begin == 0) return;
-  const auto* elf = reinterpret_cast<const Elf64_Ehdr*>(boot->vdso_begin);
-  const auto* segments = reinterpret_cast<const Elf64_Phdr*>(boot->vdso_begin + elf->e_phoff);
   const uint64_t bytes = boot->vdso_end - boot->vdso_begin;
   if (stub_call(__NR_mprotect, boot->vdso_begin, bytes, kProtReadWrite) != 0) return;
-  for (int i = 0; i < elf->e_phnum; ++i) {
-    if (segments[i].p_type == PT_DYNAMIC) {
-      HideRunPath(boot->vdso_begin,
-                  reinterpret_cast<const Elf64_Dyn*>(boot->vdso_begin + segments[i].p_vaddr));
-    }
-    if (segments[i].p_type != PT_NOTE) continue;
-    uint64_t at = boot->vdso_begin + segments[i].p_vaddr;
-    const uint64_t end = at + segments[i].p_memsz;
-    while (at + sizeof(Elf64_Nhdr) < end) {
-      const auto* note = reinterpret_cast<const Elf64_Nhdr*>(at);
-      const auto* name = reinterpret_cast<const uint32_t*>(at + sizeof *note);
-      auto* text = reinterpret_cast<uint32_t*>(at + sizeof *note + (note->n_namesz + 3) / 4 * 4);
-      const bool linux_name = note->n_namesz == 6 && name[0] == 0x756e694c;  // "Linu"
-      if (linux_name) HideNote(note->n_type, text, note->n_descsz);
-      at = reinterpret_cast<uint64_t>(text) + (note->n_descsz + 3) / 4 * 4;
-    }
+  const Segments segments = SegmentsOf(boot->vdso_begin);
+  for (const Elf64_Phdr* segment = segments.first; segment != segments.end; ++segment) {
+    const uint64_t at = boot->vdso_begin + segment->p_vaddr;
+    if (segment->p_type == PT_DYNAMIC) HideRunPath(boot->vdso_begin, reinterpret_cast<const Elf64_Dyn*>(at));
+    if (segment->p_type == PT_NOTE) HideNotes(at, at + segment->p_memsz);
   }
   if (stub_call(__NR_mprotect, boot->vdso_begin, bytes, kProtReadExecute) != 0) Fail(18);
 }

@@ -3,6 +3,7 @@
 
 #include <linux/seccomp.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <optional>
@@ -82,6 +83,9 @@ class Thread final : public platform::GuestThread {
     int nr;
     std::array<uint64_t, 6> args;
     int fd;  // to be lent first, or -1
+    bool Matches(const seccomp_data& data) const {
+      return nr == data.nr && std::equal(args.begin(), args.end(), data.args);
+    }
   };
 
   bool BeginAnswer();

@@ -111,13 +111,13 @@ bool Thread::OnBorn(uint64_t id) {
 
 bool Thread::OnMapping(uint64_t id, const seccomp_data& data) {
   if (const auto birth = std::exchange(birth_mapping_, std::nullopt)) {
-    if (birth->nr != data.nr || !std::equal(birth->args.begin(), birth->args.end(), data.args)) return false;
+    if (!birth->Matches(data)) return false;
     core_->listener->Continue(id);
     return true;
   }
   while (expected_next_ < expected_count_) {
     const ExpectedCall& call = expected_[expected_next_++];
-    if (call.nr != data.nr || !std::equal(call.args.begin(), call.args.end(), data.args)) continue;
+    if (!call.Matches(data)) continue;
     if (call.fd >= 0 && call.fd != lent_fd_) {
       lent_fd_ = call.fd;
       core_->listener->AddFd(id, call.fd, stub::kFirstInjectedFd + static_cast<int>(slot_));

@@ -3,7 +3,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "base/error/status.h"
 #include "base/log/log.h"
+#include "sentry/boot/gofer_mounts.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/wait/parker.h"
 
@@ -81,10 +81,7 @@ void ControlServer::Run() {
   for (;;) {
     epoll_event event;
     if (epoll_pwait2(epoll_.get(), &event, 1, nullptr, nullptr) != 1) continue;
-    if (event.data.fd == lifeline_) {
-      LOG(kError, "the gofer is gone; the sandbox ends");
-      _exit(1);
-    }
+    if (event.data.fd == lifeline_) OnGoferLost();
     const wait::WakeScope scope;
     if (event.data.fd == listener_.get()) {
       Accept();

@@ -12,16 +12,11 @@
 #include "sentry/fs/gofer/gofer_fs.h"
 
 namespace cloister::boot {
-namespace {
 
-// Files that were reported written are the host's already; what the guest has not written is lost
-// with it, as when a machine's disk fails.
 void OnGoferLost() {
   LOG(kError, "the gofer is gone; the sandbox ends");
   _exit(1);
 }
-
-}  // namespace
 
 absl::StatusOr<GoferMounter> ConnectGofer(UniqueFd channel) {
   Ref<goferfs::GoferClient> client =

@@ -7,6 +7,10 @@
 
 namespace cloister::boot {
 
+// The gofer is gone: the sandbox ends. Files that were reported written are the host's already; what
+// the guest has not written is lost with it, as when a machine's disk fails.
+[[noreturn]] void OnGoferLost();
+
 // Speaks to the gofer over its first connection. When the gofer is gone, the sandbox ends.
 absl::StatusOr<GoferMounter> ConnectGofer(UniqueFd channel);
 
