@@ -231,27 +231,30 @@ ErrnoOrVoid Utime(Task& task, const SyscallArgs& args) {
                           args.Addr(1) ? times : nullptr);
 }
 
-// RLIMIT_FSIZE for truncate(2).
-ErrnoOrVoid CheckSize(Task& task, int64_t size) {
-  if (size < 0) return Errno::kInval;
-  if (static_cast<uint64_t>(size) > task.Limit(RLIMIT_FSIZE).rlim_cur) {
+// A file that would grow to `size`: beyond RLIMIT_FSIZE the error comes with a signal.
+ErrnoOrVoid OrSignal(Task& task, uint64_t size, ErrnoOrVoid result) {
+  if (!result.ok() && result.error() == Errno::kFBig && size > task.Limit(RLIMIT_FSIZE).rlim_cur) {
     task.Raise(SIGXFSZ);
-    return Errno::kFBig;
   }
-  return {};
+  return result;
 }
 ErrnoOrVoid Truncate(Task& task, const SyscallArgs& args) {
   const Caller caller = task.MakeCaller();
   if (args.Long(1) < 0) return Errno::kInval;
   const Path path = TRY(PathAt(task, caller, AT_FDCWD, args.Addr(0), 0));
-  TRY_VOID(CheckSize(task, args.Long(1)));
-  return vfs::Truncate(caller, path, args.Raw(1));
+  return OrSignal(task, args.Raw(1), vfs::Truncate(caller, path, args.Raw(1)));
 }
 ErrnoOrVoid Ftruncate(Task& task, const SyscallArgs& args) {
   if (args.Long(1) < 0) return Errno::kInval;
   const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
-  TRY_VOID(CheckSize(task, args.Long(1)));
-  return vfs::TruncateFile(task.MakeCaller(), *file, args.Raw(1));
+  return OrSignal(task, args.Raw(1), vfs::TruncateFile(task.MakeCaller(), *file, args.Raw(1)));
+}
+ErrnoOrVoid Fallocate(Task& task, const SyscallArgs& args) {
+  const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
+  if (args.Long(2) < 0 || args.Long(3) <= 0) return Errno::kInval;
+  const uint64_t end = args.Raw(2) + args.Raw(3);
+  if (file->writable() && end > static_cast<uint64_t>(INT64_MAX)) return Errno::kFBig;
+  return OrSignal(task, end, vfs::Allocate(task.MakeCaller(), *file, args.Int(1), args.Raw(2), args.Raw(3)));
 }
 
 ErrnoOrVoid PutStatfs(Task& task, uint64_t to, const ErrnoOr<struct statfs>& result) {
@@ -348,6 +351,7 @@ constexpr Entry kEntries[] = {
     {SYS_utime, "utime", Plain<Utime>, "sp"},
     {SYS_truncate, "truncate", Plain<Truncate>, "sd"},
     {SYS_ftruncate, "ftruncate", Plain<Ftruncate>, "fd"},
+    {SYS_fallocate, "fallocate", Plain<Fallocate>, "fxdd"},
     {SYS_statfs, "statfs", Plain<Statfs>, "sp"},
     {SYS_fstatfs, "fstatfs", Plain<Fstatfs>, "fp"},
     {SYS_setxattr, "setxattr", Plain<Setxattr<By::kPath>>, "sspzx"},

@@ -198,14 +198,6 @@ ErrnoOrVoid SyncFileRange(Task& task, const SyscallArgs& args) {
   return file->Sync(true);
 }
 
-ErrnoOrVoid Fallocate(Task& task, const SyscallArgs& args) {
-  const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
-  if (args.Long(2) < 0 || args.Long(3) <= 0) return Errno::kInval;
-  if (!file->writable()) return Errno::kBadf;
-  if (args.Raw(2) + args.Raw(3) > static_cast<uint64_t>(INT64_MAX)) return Errno::kFBig;
-  return file->Allocate(args.Int(1), args.Raw(2), args.Raw(3));
-}
-
 ErrnoOrVoid Fadvise(Task& task, const SyscallArgs& args) {
   const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
   if (args.Int(3) < 0 || args.Int(3) > 5 || args.Long(2) < 0) return Errno::kInval;
@@ -237,7 +229,6 @@ constexpr Entry kEntries[] = {
     {SYS_sync, "sync", Plain<Sync>, "", Support::kPartial, "files are the host's: fsync writes them out"},
     {SYS_syncfs, "syncfs", Plain<Fsync<false>>, "f", Support::kPartial, "writes out the one file"},
     {SYS_sync_file_range, "sync_file_range", Plain<SyncFileRange>, "fddx"},
-    {SYS_fallocate, "fallocate", Plain<Fallocate>, "fxdd"},
     {SYS_fadvise64, "fadvise64", Plain<Fadvise>, "fddd"},
     {SYS_readahead, "readahead", Plain<Readahead>, "fdz"},
 };

@@ -25,8 +25,10 @@ std::optional<AttrChange::Time> ToChange(const timespec& time) {
   return AttrChange::Time{time.tv_nsec == UTIME_NOW, time};
 }
 
-ErrnoOrVoid CheckSize(const Caller& caller, uint64_t size) {
-  return size > caller.max_file_size ? Errno::kFBig : Ok();
+// RLIMIT_FSIZE stops growth alone. Linux: inode_newsize_ok.
+ErrnoOrVoid CheckSize(const Caller& caller, Inode& inode, uint64_t size) {
+  if (size <= caller.max_file_size || size <= TRY(inode.GetAttr()).stx_size) return {};
+  return Errno::kFBig;
 }
 
 ErrnoOrVoid SetAndTell(const Path& path, const AttrChange& change) {
@@ -139,7 +141,7 @@ ErrnoOrVoid Truncate(const Caller& caller, const Path& path, uint64_t size) {
   if (inode.type() != S_IFREG) return Errno::kInval;
   TRY_VOID(CheckInode(*caller.cred, inode, W_OK));
   TRY_VOID(CheckWritable(*path.mount()));
-  TRY_VOID(CheckSize(caller, size));
+  TRY_VOID(CheckSize(caller, inode, size));
   TRY_VOID(inode.TakeWriteAccess());
   const ErrnoOrVoid done = SetSize(caller, inode, size);
   inode.GiveBackWriteAccess();
@@ -152,8 +154,21 @@ ErrnoOrVoid TruncateFile(const Caller& caller, FileDescription& file, uint64_t s
   if (!file.writable()) return Errno::kInval;
   const Ref<Inode> inode = file.inode();
   if (!inode || inode->type() != S_IFREG) return Errno::kInval;
-  TRY_VOID(CheckSize(caller, size));
+  TRY_VOID(CheckSize(caller, *inode, size));
   TRY_VOID(SetSize(caller, *inode, size));
+  if (file.path()) FileEvents::TellPath(file.path(), IN_MODIFY);
+  return {};
+}
+
+ErrnoOrVoid Allocate(const Caller& caller, FileDescription& file, int mode, uint64_t offset,
+                     uint64_t length) {
+  if (!file.writable()) return Errno::kBadf;
+  const Ref<Inode> inode = file.inode();
+  if (inode && inode->type() == S_IFREG && (mode & FALLOC_FL_KEEP_SIZE) == 0) {
+    TRY_VOID(CheckSize(caller, *inode, offset + length));
+  }
+  TRY_VOID(ClearSetIdForWrite(caller, file));
+  TRY_VOID(file.Allocate(mode, offset, length));
   if (file.path()) FileEvents::TellPath(file.path(), IN_MODIFY);
   return {};
 }

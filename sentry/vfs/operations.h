@@ -68,6 +68,8 @@ ErrnoOrVoid ChangeTimes(const Caller& caller, const Path& path, const timespec* 
 ErrnoOrVoid Truncate(const Caller& caller, const Path& path, uint64_t size);
 // ftruncate(2): open for writing, no further check.
 ErrnoOrVoid TruncateFile(const Caller& caller, FileDescription& file, uint64_t size);
+// fallocate(2).
+ErrnoOrVoid Allocate(const Caller& caller, FileDescription& file, int mode, uint64_t offset, uint64_t length);
 // Before a write of any kind: a regular file loses its set-id bits unless the caller has CAP_FSETID.
 ErrnoOrVoid ClearSetIdForWrite(const Caller& caller, FileDescription& file);
 

@@ -1,13 +1,18 @@
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <string>
 
 #include "tests/util/child.h"
+#include "tests/util/files.h"
 #include "tests/util/matchers.h"
 #include "tests/util/memory.h"
+#include "tests/util/test_fd.h"
 
 // getrlimit(2), setrlimit(2), prlimit(2).
 namespace cloister::tests {
@@ -88,6 +93,46 @@ TEST(Rlimit, CpuTimeEnds) {
                 for (std::atomic<unsigned> n = 0;; ++n) continue;
               }),
               KilledBy(SIGXCPU));
+}
+
+void LimitFileSize(rlim_t size) {
+  const rlimit limit = {.rlim_cur = size, .rlim_max = RLIM_INFINITY};
+  CHILD_CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+bool FailsBeyondTheLimit(int result) { return result == -1 && errno == EFBIG; }
+
+TEST(Rlimit, FileSizeStopsFallocate) {
+  const TempDir dir;
+  const TestFd file = Open(dir.WithFile("f", "abc"), O_RDWR);
+  EXPECT_THAT(InChild([&] {
+                signal(SIGXFSZ, SIG_IGN);
+                LimitFileSize(5000);
+                CHILD_CHECK(fallocate(file.get(), 0, 0, 5000) == 0);
+                CHILD_CHECK(FailsBeyondTheLimit(fallocate(file.get(), 0, 4999, 2)));
+                LimitFileSize(100);  // it does not grow any more
+                CHILD_CHECK(fallocate(file.get(), 0, 1000, 100) == 0);
+                signal(SIGXFSZ, SIG_DFL);
+                fallocate(file.get(), 0, 0, 6000);
+              }),
+              KilledBy(SIGXFSZ));
+}
+
+TEST(Rlimit, FileSizeStopsGrowthAlone) {
+  const TempDir dir;
+  const std::string path = dir.WithFile("f", std::string(100, 'x'));
+  const TestFd file = Open(path, O_RDWR);
+  EXPECT_THAT(InChild([&] {
+                signal(SIGXFSZ, SIG_IGN);
+                LimitFileSize(10);
+                CHILD_CHECK(ftruncate(file.get(), 90) == 0 && truncate(path.c_str(), 80) == 0);
+                CHILD_CHECK(FailsBeyondTheLimit(ftruncate(file.get(), 81)));
+                CHILD_CHECK(FailsBeyondTheLimit(truncate(path.c_str(), 81)));
+                CHILD_CHECK(ftruncate(file.get(), 5) == 0 && ftruncate(file.get(), 10) == 0);
+                signal(SIGXFSZ, SIG_DFL);
+                ftruncate(file.get(), 11);
+              }),
+              KilledBy(SIGXFSZ));
 }
 
 TEST(Rlimit, DataStopsBrk) {
