@@ -13,7 +13,8 @@
 namespace cloister::mm {
 namespace {
 
-constexpr int kMapType = 0x0f;  // MAP_TYPE
+constexpr uint64_t kLinuxTaskSize = 0x7ffffffff000;  // what programs take for the end of their addresses
+constexpr int kMapType = 0x0f;                       // MAP_TYPE
 constexpr int kAllProt = PROT_READ | PROT_WRITE | PROT_EXEC;
 // What MAP_SHARED_VALIDATE knows; MAP_SYNC is no ordinary file's.
 constexpr int kKnownFlags = MAP_SHARED_VALIDATE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_DENYWRITE |
@@ -183,9 +184,13 @@ ErrnoOr<Plan> MemoryManager::Map(const MapRequest& request, const Limits& limits
 }
 
 ErrnoOr<Plan> MemoryManager::Unmap(uint64_t addr, uint64_t length) {
-  const std::optional<uint64_t> size = PageUp(length);
+  std::optional<uint64_t> size = PageUp(length);
   if (!IsPageAligned(addr) || !size || *size == 0) return Errno::kInval;
-  if (addr > task_size_ || *size > task_size_ - addr) return Errno::kInval;
+  const uint64_t linux_size = std::max(task_size_, kLinuxTaskSize);
+  if (addr > linux_size || *size > linux_size - addr) return Errno::kInval;
+  // What Linux has and we have not is never mapped.
+  if (addr >= task_size_) return Plan{.start = addr, .end = addr};
+  *size = std::min(*size, task_size_ - addr);
   Plan plan;
   absl::MutexLock lock(&mu_);
   if (areas_.size() + 1 > kMaxAreas) return Errno::kNoMem;

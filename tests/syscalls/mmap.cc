@@ -123,6 +123,14 @@ TEST(Unmap, PartsAndHoles) {
   EXPECT_THAT(munmap(map.data(), 0), SyscallFailsWithErrno(EINVAL));
 }
 
+TEST(Unmap, UpToTheEndOfAllAddresses) {
+  constexpr uint64_t kEnd = 0x7ffffffff000;
+  EXPECT_THAT(syscall(SYS_munmap, kEnd - kPage, kPage), SyscallSucceeds());
+  EXPECT_THAT(syscall(SYS_munmap, kEnd, kPage), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(syscall(SYS_munmap, kEnd - kPage, 2 * kPage), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(InChild([] { syscall(SYS_munmap, 0, kEnd); }), KilledBy(SIGSEGV));
+}
+
 TEST(Protect, FaultsAndBack) {
   const Mapping map = MapAnonymous(2 * kPage);
   EXPECT_THAT(mprotect(map.data(), kPage, PROT_READ), SyscallSucceeds());
