@@ -39,6 +39,7 @@ Ref<Task> Task::MakeChildLocked(const CloneControl& control, pid_t tid) {
     group->exit_signal = control.exit_signal;
     group->container_id = group_->container_id;
     group->oom_score_adj = group_->oom_score_adj.load();
+    group->coredump_filter = group_->coredump_filter.load();
     ThreadGroup* parent = control.flags & CLONE_PARENT ? group_->parent : group_.get();
     group->parent = parent;
     if (parent != nullptr) parent->children.push_back(group);

@@ -98,6 +98,7 @@ class ThreadGroup : public RefCounted {
   std::string container_id;   // immutable after creation
   int64_t start_time_ns = 0;  // CLOCK_MONOTONIC; immutable
   std::atomic<int> oom_score_adj{0};
+  std::atomic<uint32_t> coredump_filter{0x33};
 
  private:
   Kernel& kernel_;

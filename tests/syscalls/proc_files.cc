@@ -147,6 +147,27 @@ TEST(ProcSelf, Maps) {
   EXPECT_EQ(code->name, Link("/proc/self/exe"));
 }
 
+TEST(ProcSelf, CoredumpFilter) {
+  const auto store = [](const std::string& text) {
+    const TestFd file = Open("/proc/self/coredump_filter", O_WRONLY);
+    return write(file.get(), text.data(), text.size());
+  };
+  const std::string before = ReadFile("/proc/self/coredump_filter");
+  EXPECT_EQ(before.size(), 9u);
+  EXPECT_THAT(store("0x7f\n"), SyscallSucceeds());
+  EXPECT_EQ(ReadFile("/proc/self/coredump_filter"), "0000007f\n");
+  EXPECT_THAT(InChild([] { CHILD_CHECK(ReadFile("/proc/self/coredump_filter") == "0000007f\n"); }),
+              ExitedWith(0));
+  EXPECT_THAT(store("010"), SyscallSucceeds());
+  EXPECT_EQ(ReadFile("/proc/self/coredump_filter"), "00000008\n");
+  EXPECT_THAT(store("0xfffff"), SyscallSucceeds());
+  EXPECT_EQ(ReadFile("/proc/self/coredump_filter"), "000001ff\n");
+  EXPECT_THAT(store("x"), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(store(""), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(store("0x100000000"), SyscallFailsWithErrno(ERANGE));
+  EXPECT_THAT(store("0x" + before), SyscallSucceeds());
+}
+
 TEST(ProcSelf, StatusAgreesWithTheCalls) {
   const auto fields = Fields("/proc/self/status");
   EXPECT_EQ(fields.at("Pid"), std::to_string(getpid()));

@@ -117,7 +117,7 @@ constexpr Item kItems[] = {
     Writable("oom_score_adj", 0644, OomScoreAdjText, StoreOomScoreAdj),
     Text("loginuid", 0444, LoginUidText),
     Text("sessionid", 0444, LoginUidText),
-    Text("coredump_filter", 0444, CoredumpFilterText, Where::kProcess),
+    Writable("coredump_filter", 0644, CoredumpFilterText, StoreCoredumpFilter, Where::kProcess),
     Guarded("io", 0400, IoText),
     Text("uid_map", 0444, IdMapText),
     Text("gid_map", 0444, IdMapText),

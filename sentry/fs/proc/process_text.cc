@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <cstdlib>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "sentry/fs/kernfs/text_file.h"
@@ -204,7 +207,27 @@ ErrnoOr<std::string> LoginUidText(const Subject&) { return absl::StrCat(~0u); }
 ErrnoOr<std::string> PersonalityText(const Subject& subject) {
   return absl::StrFormat("%08x\n", TRY(subject.Get())->personality.load());
 }
-ErrnoOr<std::string> CoredumpFilterText(const Subject&) { return std::string("00000033\n"); }
+ErrnoOr<std::string> CoredumpFilterText(const Subject& subject) {
+  TRY(subject.Get());
+  return absl::StrFormat("%08x\n", subject.group().coredump_filter.load());
+}
+
+// Linux: proc_coredump_filter_write: a number of any base, of which nine bits are kept.
+ErrnoOrVoid StoreCoredumpFilter(const Subject& subject, std::string_view text, const auth::Credentials&) {
+  constexpr uint32_t kBits = 0x1ff;
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  if (text.empty() || absl::ascii_isspace(static_cast<unsigned char>(text[0]))) return Errno::kInval;
+  const std::string number(text);
+  char* end = nullptr;
+  errno = 0;
+  const unsigned long wanted = strtoul(number.c_str(), &end, 0);
+  if (end != number.c_str() + number.size() || number[0] == '-') return Errno::kInval;
+  if (errno != 0 || wanted > UINT32_MAX) return Errno::kRange;
+  TRY(subject.Get());
+  subject.group().coredump_filter.store(static_cast<uint32_t>(wanted) & kBits);
+  return {};
+}
+
 ErrnoOr<std::string> WchanText(const Subject&) { return std::string("0"); }
 ErrnoOr<std::string> CgroupText(const Subject&) { return std::string("0::/\n"); }
 ErrnoOr<std::string> CpusetText(const Subject&) { return std::string("/\n"); }

@@ -30,6 +30,8 @@ ErrnoOr<std::string> SetGroupsText(const Subject& subject);
 ErrnoOr<std::string> LoginUidText(const Subject& subject);
 ErrnoOr<std::string> PersonalityText(const Subject& subject);
 ErrnoOr<std::string> CoredumpFilterText(const Subject& subject);
+ErrnoOrVoid StoreCoredumpFilter(const Subject& subject, std::string_view text,
+                                const auth::Credentials& opener);
 ErrnoOr<std::string> WchanText(const Subject& subject);
 ErrnoOr<std::string> CgroupText(const Subject& subject);
 ErrnoOr<std::string> CpusetText(const Subject& subject);
