@@ -40,4 +40,12 @@ void PendingSignals::Discard(SignalSet signals) {
   set_ = set_.Without(signals);
 }
 
+void PendingSignals::DiscardTimer(int timer_id) {
+  std::erase_if(queue_, [timer_id](const siginfo_t& info) {
+    return info.si_code == SI_TIMER && info.si_timerid == timer_id;
+  });
+  set_ = {};
+  for (const siginfo_t& info : queue_) set_.Add(info.si_signo);
+}
+
 }  // namespace cloister::signal

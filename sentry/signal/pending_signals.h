@@ -24,6 +24,8 @@ class PendingSignals {
   std::optional<siginfo_t> Take(SignalSet wanted);
   // Forgets all of these.
   void Discard(SignalSet signals);
+  // Forgets what the POSIX timer by this number has queued.
+  void DiscardTimer(int timer_id);
   size_t queued() const { return queue_.size(); }
 
  private:

@@ -239,9 +239,10 @@ static_assert(sizeof(UserSigevent) == 64);
 
 ErrnoOr<int> TimerCreate(Task& task, const SyscallArgs& args) {
   const TimerClock clock = TRY(TimerClockOf(task, args.Int(0)));
-  ProcessTimers::Event event;
+  std::optional<ProcessTimers::Event> given;
   if (args.Addr(1) != 0) {
     const UserSigevent wanted = TRY(task.CopyIn(args.Ptr<const UserSigevent>(1)));
+    ProcessTimers::Event& event = given.emplace();
     event.value = wanted.value;
     event.signo = wanted.signo;
     event.notify = wanted.notify != SIGEV_NONE;
@@ -254,8 +255,7 @@ ErrnoOr<int> TimerCreate(Task& task, const SyscallArgs& args) {
     }
     if (event.notify && !signal::IsValid(event.signo)) return Errno::kInval;
   }
-  const int id = TRY(task.group().timers().Create(args.Int(0), clock, event));
-  if (args.Addr(1) == 0) event.value = static_cast<uint64_t>(id);
+  const int id = TRY(task.group().timers().Create(args.Int(0), clock, given));
   const ErrnoOrVoid copied = task.CopyOut(args.Ptr<int>(2), id);
   if (!copied.ok()) {
     TRY_VOID(task.group().timers().Delete(id));

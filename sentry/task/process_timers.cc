@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,8 @@ class ProcessTimers::Timer final : public wait::TimerClient {
   ~Timer() { wait::Poller::Get().CancelTimer(*this); }
 
   Setting Set(Setting setting, bool absolute) {
+    wait::Poller::Get().CancelTimer(*this);  // it sends nothing more
+    if (si_code_ == SI_TIMER) Task::DiscardTimer(group_, id_);
     Setting old;
     {
       absl::MutexLock lock(&mu_);
@@ -58,9 +61,10 @@ class ProcessTimers::Timer final : public wait::TimerClient {
       old = LeftLocked(now);
       interval_ns_ = setting.interval_ns;
       overrun_ = 0;
+      queued_ = false;
       due_ = setting.value_ns == 0 ? 0 : absolute ? setting.value_ns : AddClipped(now, setting.value_ns);
     }
-    Rearm();
+    Rearm(0);
     return old;
   }
 
@@ -75,51 +79,67 @@ class ProcessTimers::Timer final : public wait::TimerClient {
   }
 
   void OnTimer() override {
-    bool expired = false;
     {
       absl::MutexLock lock(&mu_);
       const int64_t now = TimerClockNow(group_, clock_);
-      if (due_ != 0 && now >= due_) {
-        expired = true;
-        overrun_ = 0;
-        if (interval_ns_ > 0) {
-          const int64_t missed = (now - due_) / interval_ns_;
-          overrun_ = static_cast<int>(std::min<int64_t>(missed, INT32_MAX));
-          due_ = AddClipped(due_, (missed + 1) * interval_ns_);
-        } else {
-          due_ = 0;
-        }
-      }
+      if (due_ != 0 && now < due_) return RearmLocked(now, 0);
+      if (due_ == 0 || queued_) return;
+      overrun_ = 0;
+      queued_ = interval_ns_ > 0;
+      if (!queued_) due_ = 0;
     }
-    if (expired && event_.notify) Send();
-    Rearm();
+    const bool sent = Send();
+    if (!sent) GoOn(kIgnoredNs);
+    if (sent && ticks()) GoOn(0);
+  }
+
+  // Its signal was taken: the next expiry is set up. The overruns, or nothing if it was not waiting for this.
+  std::optional<int> OnTaken() { return GoOn(0); }
+  void OnDiscarded(signal::SignalSet signals) {
+    if (signals.Has(event_.signo)) GoOn(kIgnoredNs);
   }
 
  private:
+  // Linux: a timer whose signal is ignored goes on with ticks at best.
+  static constexpr int64_t kIgnoredNs = 4'000'000;
+
+  // ITIMER_VIRTUAL and ITIMER_PROF do not wait for their signal to be taken.
+  bool ticks() const { return si_code_ != SI_TIMER && clock_ == TimerClock::kProcessCpu; }
+
+  std::optional<int> GoOn(int64_t at_least) {
+    absl::MutexLock lock(&mu_);
+    if (!queued_) return std::nullopt;
+    queued_ = false;
+    const int64_t now = TimerClockNow(group_, clock_);
+    const int64_t missed = std::max<int64_t>(0, now - due_) / interval_ns_;
+    overrun_ = static_cast<int>(std::min<int64_t>(missed, INT32_MAX));
+    due_ = AddClipped(due_, (missed + 1) * interval_ns_);
+    RearmLocked(now, at_least);
+    return overrun_;
+  }
+
   Setting LeftLocked(int64_t now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return {due_ == 0 ? 0 : std::max<int64_t>(1, due_ - now), interval_ns_};
+    if (due_ == 0) return {0, interval_ns_};
+    if (due_ > now) return {due_ - now, interval_ns_};
+    // It expired and was not reset yet. One that notifies nobody never is.
+    if (interval_ns_ > 0) return {interval_ns_ - (now - due_) % interval_ns_, interval_ns_};
+    return {event_.notify ? 1 : 0, 0};
   }
 
-  void Rearm() {
-    int64_t left;
-    {
-      absl::MutexLock lock(&mu_);
-      if (due_ == 0) {
-        left = -1;
-      } else {
-        left = std::max<int64_t>(0, due_ - TimerClockNow(group_, clock_));
-        if (clock_ == TimerClock::kProcessCpu) left = std::max(left, kCpuLookAgainNs);
-      }
-    }
-    if (left < 0) {
-      wait::Poller::Get().CancelTimer(*this);
-    } else {
-      const int64_t now = wait::MonotonicNow();
-      wait::Poller::Get().SetTimer(*this, left < wait::kNever - now ? now + left : wait::kNever - 1);
-    }
+  void Rearm(int64_t at_least) {
+    absl::MutexLock lock(&mu_);
+    RearmLocked(TimerClockNow(group_, clock_), at_least);
+  }
+  void RearmLocked(int64_t now, int64_t at_least) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (due_ == 0 || !event_.notify) return;
+    int64_t left = std::max(at_least, due_ - now);
+    if (clock_ == TimerClock::kProcessCpu) left = std::max(left, kCpuLookAgainNs);
+    const int64_t monotonic = wait::MonotonicNow();
+    wait::Poller::Get().SetTimer(*this,
+                                 left < wait::kNever - monotonic ? monotonic + left : wait::kNever - 1);
   }
 
-  void Send() {
+  bool Send() {
     Kernel& kernel = group_.kernel();
     siginfo_t info = {};
     info.si_signo = event_.signo;
@@ -127,15 +147,11 @@ class ProcessTimers::Timer final : public wait::TimerClient {
     if (si_code_ == SI_TIMER) {
       info.si_timerid = id_;
       info.si_value.sival_ptr = reinterpret_cast<void*>(event_.value);
-      info.si_overrun = overrun();
     }
     absl::MutexLock lock(&kernel.tree_mu());
-    if (event_.tid != 0) {
-      Task* const task = kernel.FindTaskLocked(event_.tid);
-      if (task != nullptr && &task->group() == &group_) task->SendToThreadLocked(info);
-    } else {
-      Task::SendToGroupLocked(group_, info);
-    }
+    if (event_.tid == 0) return Task::SendToGroupLocked(group_, info);
+    Task* const task = kernel.FindTaskLocked(event_.tid);
+    return task != nullptr && &task->group() == &group_ && task->SendToThreadLocked(info);
   }
 
   ThreadGroup& group_;
@@ -143,9 +159,10 @@ class ProcessTimers::Timer final : public wait::TimerClient {
   const Event event_;
   const int si_code_;
   const int id_;
-  mutable absl::Mutex mu_;                // leaf
+  mutable absl::Mutex mu_;                // above Poller::mu_
   int64_t due_ ABSL_GUARDED_BY(mu_) = 0;  // on clock_; 0: disarmed
   int64_t interval_ns_ ABSL_GUARDED_BY(mu_) = 0;
+  bool queued_ ABSL_GUARDED_BY(mu_) = false;  // repeats, and waits until its signal is taken
   int overrun_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
@@ -223,50 +240,69 @@ ProcessTimers::Setting ProcessTimers::SetInterval(int which, Setting setting) {
 
 ProcessTimers::Setting ProcessTimers::GetInterval(int which) const { return intervals_[which]->Get(); }
 
-ErrnoOr<int> ProcessTimers::Create(clockid_t, TimerClock kind, Event event) {
+ErrnoOr<int> ProcessTimers::Create(clockid_t, TimerClock kind, std::optional<Event> event) {
   absl::MutexLock lock(&mu_);
   if (timers_.size() >= kMaxTimers) return Errno::kAgain;
   const int id = next_id_++;
-  timers_[id] = std::make_shared<Timer>(group_, kind, event, SI_TIMER, id);
+  if (!event.has_value()) event = Event{.value = static_cast<uint64_t>(id)};
+  timers_[id] = std::make_shared<Timer>(group_, kind, *event, SI_TIMER, id);
   return id;
+}
+
+std::shared_ptr<ProcessTimers::Timer> ProcessTimers::Find(int id) const {
+  absl::MutexLock lock(&mu_);
+  const auto it = timers_.find(id);
+  return it == timers_.end() ? nullptr : it->second;
 }
 
 ErrnoOrVoid ProcessTimers::Delete(int id) {
   std::shared_ptr<Timer> gone;
-  absl::MutexLock lock(&mu_);
-  const auto it = timers_.find(id);
-  if (it == timers_.end()) return Errno::kInval;
-  gone = std::move(it->second);
-  timers_.erase(it);
-  return {};
-}
-
-ErrnoOr<ProcessTimers::Setting> ProcessTimers::Set(int id, Setting setting, bool absolute) {
-  std::shared_ptr<Timer> timer;
   {
     absl::MutexLock lock(&mu_);
     const auto it = timers_.find(id);
     if (it == timers_.end()) return Errno::kInval;
-    timer = it->second;
+    gone = std::move(it->second);
+    timers_.erase(it);
   }
+  gone->Set({}, false);
+  return {};
+}
+
+ErrnoOr<ProcessTimers::Setting> ProcessTimers::Set(int id, Setting setting, bool absolute) {
+  const std::shared_ptr<Timer> timer = Find(id);
+  if (timer == nullptr) return Errno::kInval;
   return timer->Set(setting, absolute);
 }
 
 ErrnoOr<ProcessTimers::Setting> ProcessTimers::Get(int id) const {
-  absl::MutexLock lock(&mu_);
-  const auto it = timers_.find(id);
-  if (it == timers_.end()) return Errno::kInval;
-  return it->second->Get();
+  const std::shared_ptr<Timer> timer = Find(id);
+  if (timer == nullptr) return Errno::kInval;
+  return timer->Get();
 }
 
 ErrnoOr<int> ProcessTimers::Overrun(int id) const {
-  absl::MutexLock lock(&mu_);
-  const auto it = timers_.find(id);
-  if (it == timers_.end()) return Errno::kInval;
-  return it->second->overrun();
+  const std::shared_ptr<Timer> timer = Find(id);
+  if (timer == nullptr) return Errno::kInval;
+  return timer->overrun();
 }
 
-void ProcessTimers::DropPosixTimers() { TakePosixTimers(); }
+void ProcessTimers::OnTaken(siginfo_t& info) {
+  if (info.si_signo == SIGALRM) intervals_[ITIMER_REAL]->OnTaken();
+  if (info.si_code != SI_TIMER) return;
+  const std::shared_ptr<Timer> timer = Find(info.si_timerid);
+  if (timer == nullptr) return;
+  if (const std::optional<int> overrun = timer->OnTaken()) info.si_overrun = *overrun;
+}
+
+void ProcessTimers::OnDiscarded(signal::SignalSet signals) {
+  for (const std::unique_ptr<Timer>& timer : intervals_) timer->OnDiscarded(signals);
+  absl::MutexLock lock(&mu_);
+  for (const auto& [id, timer] : timers_) timer->OnDiscarded(signals);
+}
+
+void ProcessTimers::DropPosixTimers() {
+  for (const auto& [id, timer] : TakePosixTimers()) timer->Set({}, false);
+}
 
 std::map<int, std::shared_ptr<ProcessTimers::Timer>> ProcessTimers::TakePosixTimers() {
   absl::MutexLock lock(&mu_);
@@ -276,7 +312,7 @@ std::map<int, std::shared_ptr<ProcessTimers::Timer>> ProcessTimers::TakePosixTim
 void ProcessTimers::StopAll() {
   cpu_limit_->Cancel();
   for (const std::unique_ptr<Timer>& timer : intervals_) timer->Set({}, false);
-  for (const auto& [id, timer] : TakePosixTimers()) timer->Set({}, false);
+  DropPosixTimers();
 }
 
 }  // namespace cloister::task

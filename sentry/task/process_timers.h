@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "base/error/errno_or.h"
+#include "sentry/signal/signal_set.h"
 #include "sentry/wait/block.h"
 #include "sentry/wait/poller.h"
 
@@ -29,6 +31,8 @@ enum class TimerClock {
 // setitimer(2) and timer_create(2) of one process. Linux: signal_struct's timers. Thread-safe.
 // CPU-time timers sleep for what is left of their CPU time (it cannot pass sooner with one thread a
 // core) and look again: never more than a few wake-ups for one expiry.
+// A timer that repeats has one signal pending at most. It waits until that is taken, and then counts
+// what passed meanwhile as overrun: so a short interval cannot flood anyone. Linux: posixtimer_rearm.
 class ProcessTimers {
  public:
   explicit ProcessTimers(ThreadGroup& group);
@@ -50,12 +54,18 @@ class ProcessTimers {
     uint64_t value = 0;  // si_value
     pid_t tid = 0;       // SIGEV_THREAD_ID
   };
-  ErrnoOr<int> Create(clockid_t clock, TimerClock kind, Event event) ABSL_LOCKS_EXCLUDED(mu_);
+  // No event: SIGALRM with the timer's number.
+  ErrnoOr<int> Create(clockid_t clock, TimerClock kind, std::optional<Event> event) ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOrVoid Delete(int id) ABSL_LOCKS_EXCLUDED(mu_);
   // absolute: value_ns is a time of the timer's clock.
   ErrnoOr<Setting> Set(int id, Setting setting, bool absolute) ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOr<Setting> Get(int id) const ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOr<int> Overrun(int id) const ABSL_LOCKS_EXCLUDED(mu_);
+
+  // A signal was taken out of the queues: what its timer missed meanwhile is put into it.
+  void OnTaken(siginfo_t& info) ABSL_LOCKS_EXCLUDED(mu_);
+  // Pending signals were forgotten because they are ignored now.
+  void OnDiscarded(signal::SignalSet signals) ABSL_LOCKS_EXCLUDED(mu_);
 
   // RLIMIT_CPU has become finite or another one.
   void WatchCpuLimit();
@@ -70,11 +80,12 @@ class ProcessTimers {
   class CpuLimit;
 
   std::map<int, std::shared_ptr<Timer>> TakePosixTimers() ABSL_LOCKS_EXCLUDED(mu_);
+  std::shared_ptr<Timer> Find(int id) const ABSL_LOCKS_EXCLUDED(mu_);
 
   ThreadGroup& group_;
   std::unique_ptr<Timer> intervals_[3];
   std::unique_ptr<CpuLimit> cpu_limit_;
-  mutable absl::Mutex mu_;  // above Timer::mu_, which is above Kernel::tree_mu()
+  mutable absl::Mutex mu_;  // above Timer::mu_, which is above Poller::mu_
   std::map<int, std::shared_ptr<Timer>> timers_ ABSL_GUARDED_BY(mu_);
   int next_id_ ABSL_GUARDED_BY(mu_) = 0;
 };

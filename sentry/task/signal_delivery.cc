@@ -86,6 +86,7 @@ Task::Delivery Task::DoPendingWork() {
         Disarm();
         break;
       case NextWork::kSignal:
+        group_->TellTimersOfTaken(info);
         if (TakeSignalAction(info) == Delivery::kGivenAway) return Delivery::kGivenAway;
         break;
     }

@@ -1,5 +1,6 @@
 #include "sentry/task/task_signals.h"
 
+#include "sentry/task/process_timers.h"
 #include "sentry/task/task.h"
 
 namespace cloister::task {
@@ -15,17 +16,30 @@ void TaskSignals::UpdateWorkPendingLocked() {
 void TaskSignals::DiscardPendingLocked(SignalSet set) { pending_.Discard(set); }
 
 std::optional<siginfo_t> TaskSignals::TakeSignal(SignalSet wanted) {
-  absl::MutexLock lock(&kernel().tree_mu());
-  std::optional<siginfo_t> taken = pending_.Take(wanted);
-  if (!taken.has_value()) taken = group_->pending.Take(wanted);
-  UpdateWorkPendingLocked();
+  std::optional<siginfo_t> taken;
+  {
+    absl::MutexLock lock(&kernel().tree_mu());
+    taken = pending_.Take(wanted);
+    if (!taken.has_value()) taken = group_->pending.Take(wanted);
+    UpdateWorkPendingLocked();
+  }
+  if (taken.has_value()) group_->TellTimersOfTaken(*taken);
   return taken;
 }
 
 void TaskSignals::DiscardPending(SignalSet set) {
-  absl::MutexLock lock(&kernel().tree_mu());
-  group_->pending.Discard(set);
-  for (Task* task : group_->tasks) task->DiscardPendingLocked(set);
+  {
+    absl::MutexLock lock(&kernel().tree_mu());
+    group_->pending.Discard(set);
+    for (Task* task : group_->tasks) task->DiscardPendingLocked(set);
+  }
+  if (ProcessTimers* timers = group_->timers_if_any()) timers->OnDiscarded(set);
+}
+
+void TaskSignals::DiscardTimer(ThreadGroup& group, int timer_id) {
+  absl::MutexLock lock(&Kernel::tree_mu());
+  group.pending.DiscardTimer(timer_id);
+  for (Task* task : group.tasks) static_cast<TaskSignals*>(task)->pending_.DiscardTimer(timer_id);
 }
 
 SignalSet TaskSignals::PendingSet() {

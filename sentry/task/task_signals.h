@@ -31,6 +31,8 @@ class TaskSignals : public TaskParts {
   std::optional<siginfo_t> TakeSignal(signal::SignalSet wanted) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   // Forgets pending signals of the whole process: sigaction(2) with an action that ignores them.
   void DiscardPending(signal::SignalSet set) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  // Forgets what a POSIX timer of the process has queued.
+  static void DiscardTimer(ThreadGroup& group, int timer_id) ABSL_LOCKS_EXCLUDED(Kernel::tree_mu());
   // sigpending(2): blocked ones that wait.
   signal::SignalSet PendingSet() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   // /proc/PID/status SigPnd: this thread's own.

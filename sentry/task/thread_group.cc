@@ -67,6 +67,11 @@ ProcessTimers& ThreadGroup::timers() {
   return *timers_;
 }
 
+void ThreadGroup::TellTimersOfTaken(siginfo_t& info) {
+  if (info.si_code != SI_TIMER && info.si_signo != SIGALRM) return;
+  if (ProcessTimers* timers = timers_if_any()) timers->OnTaken(info);
+}
+
 ProcessTimers* ThreadGroup::timers_if_any() {
   absl::MutexLock lock(&timers_mu_);
   return timers_.get();

@@ -239,6 +239,93 @@ TEST_F(PosixTimerTest, Overruns) {
   EXPECT_THAT(timer_delete(timer_), SyscallSucceeds());
 }
 
+// However short the interval, one signal pends; what passes until it is taken are its overruns.
+TEST_F(PosixTimerTest, OneSignalPendsAtMost) {
+  Create();
+  const ScopedSigmask blocked(SIG_BLOCK, {SIGRTMIN});
+  const sigset_t wanted = SignalSet({SIGRTMIN});
+  const itimerspec spec = {.it_interval = ToTimespec(kMillisecond), .it_value = ToTimespec(kMillisecond)};
+  ASSERT_THAT(timer_settime(timer_, 0, &spec, nullptr), SyscallSucceeds());
+  const int64_t until = Now() + 20 * kMillisecond;
+  while (Now() < until) continue;
+  itimerspec left = {};
+  EXPECT_THAT(timer_gettime(timer_, &left), SyscallSucceeds());
+  EXPECT_GT(Nanoseconds(left.it_value), 0);
+  EXPECT_LE(Nanoseconds(left.it_value), kMillisecond);
+  siginfo_t info = {};
+  ASSERT_THAT(sigwaitinfo(&wanted, &info), SyscallSucceedsWithValue(SIGRTMIN));
+  EXPECT_GE(info.si_overrun, 15);
+  EXPECT_THAT(timer_getoverrun(timer_), SyscallSucceedsWithValue(info.si_overrun));
+  ASSERT_THAT(sigwaitinfo(&wanted, &info), SyscallSucceedsWithValue(SIGRTMIN));  // it goes on
+  const itimerspec none = {};
+  ASSERT_THAT(timer_settime(timer_, 0, &none, nullptr), SyscallSucceeds());
+  const timespec now = {};
+  for (int more = 0; sigtimedwait(&wanted, &info, &now) == SIGRTMIN; ++more) ASSERT_LT(more, 1);
+  EXPECT_THAT(timer_delete(timer_), SyscallSucceeds());
+}
+
+TEST_F(PosixTimerTest, ShortestIntervalLeavesTimeForOthers) {
+  Create();
+  itimerspec spec = {.it_interval = {0, 1}, .it_value = {0, 1}};
+  {
+    const ScopedSigmask blocked(SIG_BLOCK, {SIGRTMIN});
+    ASSERT_THAT(timer_settime(timer_, 0, &spec, nullptr), SyscallSucceeds());
+    const int64_t until = Now() + 2 * kMillisecond;
+    while (Now() < until) continue;
+    spec = {};
+    ASSERT_THAT(timer_settime(timer_, 0, &spec, nullptr), SyscallSucceeds());
+  }
+  EXPECT_LE(handled, 1);
+  EXPECT_THAT(timer_delete(timer_), SyscallSucceeds());
+}
+
+TEST_F(PosixTimerTest, IgnoredAndTakenUpAgain) {
+  Create();
+  const itimerspec spec = {.it_interval = ToTimespec(kMillisecond), .it_value = ToTimespec(kMillisecond)};
+  const sigset_t wanted = SignalSet({SIGRTMIN});
+  const ScopedSigmask blocked(SIG_BLOCK, {SIGRTMIN});
+  ASSERT_THAT(timer_settime(timer_, 0, &spec, nullptr), SyscallSucceeds());
+  sigset_t pending;
+  EXPECT_TRUE(YieldUntil([&] { return sigpending(&pending) == 0 && sigismember(&pending, SIGRTMIN) == 1; }));
+  struct sigaction action = {}, old = {};
+  action.sa_handler = SIG_IGN;
+  ASSERT_THAT(sigaction(SIGRTMIN, &action, &old), SyscallSucceeds());
+  ASSERT_THAT(sigaction(SIGRTMIN, &old, nullptr), SyscallSucceeds());
+  siginfo_t info = {};
+  ASSERT_THAT(sigwaitinfo(&wanted, &info), SyscallSucceedsWithValue(SIGRTMIN));
+  EXPECT_THAT(timer_delete(timer_), SyscallSucceeds());
+}
+
+TEST_F(PosixTimerTest, WithoutAnEventItIsAnAlarmWithItsNumber) {
+  const ScopedSigmask blocked(SIG_BLOCK, {SIGALRM});
+  const sigset_t wanted = SignalSet({SIGALRM});
+  int id = -1;
+  ASSERT_THAT(syscall(SYS_timer_create, CLOCK_MONOTONIC, nullptr, &id), SyscallSucceeds());
+  const itimerspec spec = {.it_interval = {}, .it_value = {0, 1}};
+  ASSERT_THAT(syscall(SYS_timer_settime, id, 0, &spec, nullptr), SyscallSucceeds());
+  siginfo_t info = {};
+  ASSERT_THAT(sigwaitinfo(&wanted, &info), SyscallSucceedsWithValue(SIGALRM));
+  EXPECT_EQ(info.si_code, SI_TIMER);
+  EXPECT_EQ(info.si_value.sival_int, id);
+  EXPECT_EQ(info.si_timerid, id);
+  EXPECT_THAT(syscall(SYS_timer_delete, id), SyscallSucceeds());
+}
+
+TEST_F(PosixTimerTest, WhoIsNotToldCanStillAsk) {
+  sigevent event = {};
+  event.sigev_notify = SIGEV_NONE;
+  ASSERT_THAT(timer_create(CLOCK_MONOTONIC, &event, &timer_), SyscallSucceeds());
+  itimerspec spec = {.it_interval = {}, .it_value = {0, 1}}, left = {};
+  ASSERT_THAT(timer_settime(timer_, 0, &spec, nullptr), SyscallSucceeds());
+  EXPECT_TRUE(
+      YieldUntil([&] { return timer_gettime(timer_, &left) == 0 && Nanoseconds(left.it_value) == 0; }));
+  spec.it_interval = ToTimespec(kSecond);
+  ASSERT_THAT(timer_settime(timer_, 0, &spec, nullptr), SyscallSucceeds());
+  EXPECT_THAT(timer_gettime(timer_, &left), SyscallSucceeds());
+  EXPECT_GT(Nanoseconds(left.it_value), 0);
+  EXPECT_THAT(timer_delete(timer_), SyscallSucceeds());
+}
+
 TEST_F(PosixTimerTest, AbsoluteAndCpuClocks) {
   Create(CLOCK_PROCESS_CPUTIME_ID);
   const itimerspec spec = {.it_interval = {}, .it_value = ToTimespec(5 * kMillisecond)};
