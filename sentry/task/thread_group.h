@@ -51,7 +51,7 @@ class ThreadGroup : public RefCounted {
   ProcessTimers& timers() ABSL_LOCKS_EXCLUDED(timers_mu_);
   ProcessTimers* timers_if_any() ABSL_LOCKS_EXCLUDED(timers_mu_);
   // A signal has left the queues: a timer that sent it goes on, and its overruns are put in.
-  void TellTimersOfTaken(siginfo_t& info) ABSL_LOCKS_EXCLUDED(timers_mu_, Kernel::tree_mu());
+  void TellTimersOfTaken(siginfo_t& info) ABSL_LOCKS_EXCLUDED(timers_mu_);
 
   // Tree: family.
   ThreadGroup* parent = nullptr;           // null: the sandbox itself (init of a container, exec'd)
