@@ -6,7 +6,7 @@ import unittest
 from programs import LONG, ProgramTest, harness, scripts
 
 ROUNDS = int(os.environ.get("CLOISTER_ROUNDS", "10"))
-WARM_UP = 2  # caches fill, and stay
+WARM_UP = 6  # caches of names and open files fill, and the allocator finds its size
 
 
 def measure(pid):
