@@ -74,6 +74,8 @@ class GuestThread : public RefCounted {
   virtual bool HasQuickCalls() const { return false; }
   // Owner, before an answer that lets the guest run: from then on it may make them.
   virtual void GiveQuickState(const QuickState&) {}
+  // Anyone, while the guest runs too: its ids from now on.
+  virtual void GiveQuickIds(const QuickIds&) {}
   // What the guest made of it. Owner; copied once.
   virtual QuickState TakeQuickState() const { return {}; }
   // Anyone: from here on the guest changes its signal mask by a trap alone. Returns the mask.
@@ -81,7 +83,10 @@ class GuestThread : public RefCounted {
   // Owner: it may again.
   virtual void ReleaseSignalMask() {}
 
-  // Ids in the sentry's host pid namespace.
+  // Owner: no answer will come before something else happens.
+  virtual void WillWait() {}
+
+  // Ids in the sentry's host pid namespace; 0 where there is none now.
   virtual pid_t host_tid() const = 0;
   virtual pid_t host_pid() const = 0;
 };

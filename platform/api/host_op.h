@@ -18,7 +18,10 @@ struct HostOp {
     kStoreFpState,     // addr: copies the thread's FP state (Platform::fp_state_size bytes) to addr
     kLoadFpState,      // addr: takes the thread's FP state from there; a bad one faults at resume
     kCompareExchange,  // addr, expected, desired: 32-bit atomic; the result is the value found
+    kUnpatchCalls,     // undoes every kPatchCall of the process
+    kPatchCall,        // addr: makes the call site there (kPatchBytes long, writable) a quick one, if it can
   };
+  static constexpr uint64_t kPatchBytes = 7;
   Kind kind = Kind::kMunmap;
   uint64_t args[6] = {};
   int fd = -1;  // kMmap of a file: the sentry's descriptor; must stay open until the ops are done
@@ -42,6 +45,8 @@ struct HostOp {
   }
   static HostOp StoreFpState(uint64_t addr) { return {Kind::kStoreFpState, {addr}}; }
   static HostOp LoadFpState(uint64_t addr) { return {Kind::kLoadFpState, {addr}}; }
+  static HostOp UnpatchCalls() { return {Kind::kUnpatchCalls, {}}; }
+  static HostOp PatchCall(uint64_t addr) { return {Kind::kPatchCall, {addr}}; }
   static HostOp CompareExchange(uint64_t addr, uint32_t expected, uint32_t desired) {
     return {Kind::kCompareExchange, {addr, expected, desired}};
   }

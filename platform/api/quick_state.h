@@ -5,9 +5,16 @@
 
 namespace cloister::platform {
 
+// What getpid(2) and its kin answer.
+struct QuickIds {
+  uint32_t pid = 0, tid = 0, parent_pid = 0;
+  uint32_t uid = 0, euid = 0, gid = 0, egid = 0;
+  bool operator==(const QuickIds&) const = default;
+};
+
 // What a guest thread may settle without a trap, on platforms that can: rt_sigprocmask(2) and
-// set_robust_list(2) on the fields below, and madvise(2) with MADV_DONTNEED and MADV_FREE. It is
-// the guest's own word: a lie fools the guest alone.
+// set_robust_list(2) on the fields below, the ids, sched_yield(2), and madvise(2) with MADV_DONTNEED and
+// MADV_FREE. It is the guest's own word: a lie fools the guest alone.
 struct QuickState {
   bool may_advise = false;
   uint64_t signal_mask = 0;

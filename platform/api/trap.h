@@ -40,6 +40,8 @@ struct Trap {
   int64_t result = 0;
   // kOpsDone: how many operations ran, the failed one included.
   uint32_t ops_run = 0;
+  // kSyscall: where HostOp::PatchCall would spare the guest its next traps; 0: nowhere. Untrusted.
+  uint64_t patch_site = 0;
 };
 
 // Receives what happens to one guest thread. Implemented by the sentry's Task.

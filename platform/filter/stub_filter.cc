@@ -47,6 +47,7 @@ constexpr StubRule kRules[] = {
     {SYS_arch_prctl, "arch_prctl", StubAction::kArchPrctl, "FS and GS base"},
     {SYS_close, "close", StubAction::kAllow, "a descriptor that the sentry lent for a mapping"},
     {SYS_close_range, "close_range", StubAction::kCloseRange, "lent descriptors, after a fork"},
+    {SYS_sched_yield, "sched_yield", StubAction::kAllow, "the guest's own call: nothing but time is given up"},
     {SYS_exit, "exit", StubAction::kAllow, "a thread ends"},
     {SYS_exit_group, "exit_group", StubAction::kAllow, "the process ends"},
     {SYS_sendmsg, "sendmsg", StubAction::kSendmsg, "the zygote's listener to the sentry, on the boot socket"},

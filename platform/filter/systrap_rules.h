@@ -15,7 +15,7 @@ struct SentryRule {
 // threads in Start itself takes clone3(2) or clone(2), mprotect, rseq, set_robust_list and
 // sched_getaffinity besides: let Start run before the filter, or allow them.
 inline constexpr SentryRule kSystrapRules[] = {
-    {SYS_ioctl, "ioctl", "seccomp listener: NOTIF_RECV, NOTIF_SEND, NOTIF_ADDFD"},
+    {SYS_ioctl, "ioctl", "seccomp listener: NOTIF_RECV, NOTIF_SEND, NOTIF_ADDFD, NOTIF_SET_FLAGS"},
     {SYS_process_vm_readv, "process_vm_readv", "guest memory, read"},
     {SYS_process_vm_writev, "process_vm_writev", "guest memory, write"},
     {SYS_tgkill, "tgkill", "interrupts a guest thread; checks that a new thread is of its process"},

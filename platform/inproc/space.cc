@@ -173,6 +173,9 @@ int64_t Space::Run(const HostOp& op) {
       return madvise(At(addr), length, static_cast<int>(op.args[2])) == 0 ? 0 : -errno;
     case HostOp::Kind::kCompareExchange:
       return CompareExchange(op);
+    case HostOp::Kind::kUnpatchCalls:
+      return 0;
+    case HostOp::Kind::kPatchCall:
     case HostOp::Kind::kArchPrctl:
     case HostOp::Kind::kStoreFpState:
     case HostOp::Kind::kLoadFpState:

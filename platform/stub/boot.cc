@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 
 #include "platform/stub/internal.h"
+#include "platform/stub/patch.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -18,7 +19,8 @@ constexpr int kProtReadWrite = 3;
 constexpr int kMapSharedFixed = 0x11;
 constexpr int kMapStacks = 0x4032;  // MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
 constexpr uint64_t kPage = 4096;
-constexpr int kProtReadExecute = 5;
+constexpr int kProtReadExecute = 5, kProtAll = 7;
+constexpr uint64_t kArchSetGs = 0x1001;  // asm/prctl.h
 constexpr uint32_t kGuestVersion = (6 << 16) | (6 << 8);  // as uname(2)'s release, 6.6.0
 constexpr uint64_t kMostVdsoData = 64 * kPage;
 constexpr int kSolSocket = 1, kScmRights = 1;
@@ -44,6 +46,10 @@ void Map() {
   if (context != static_cast<long>(kContextBase)) Fail(10);
   const long stacks = stub_call(__NR_mmap, kStackBase, kStackRegionBytes, kProtReadWrite, kMapStacks, -1, 0);
   if (stacks != static_cast<long>(kStackBase)) Fail(11);
+  const long table = stub_call(__NR_mmap, kPatchBase, kPatchBytes, kProtAll, kMapStacks, -1, 0);
+  if (table != static_cast<long>(kPatchBase)) Fail(19);
+  InitPatchTable();
+  if (stub_call(__NR_arch_prctl, kArchSetGs, ContextAddress(0)) != 0) Fail(20);
 }
 
 // The program's auxiliary vector stands behind its arguments and its environment.

@@ -9,11 +9,12 @@ namespace {
 
 constexpr int kProtReadWrite = 3;
 constexpr int kMapSharedFixed = 0x11;
+constexpr uint64_t kArchSetGs = 0x1001;  // asm/prctl.h
 constexpr uint64_t kFrameHead = 8;  // the return address below the ucontext
 
 long HostClone(const Clone& clone, uint64_t stack, uint64_t slot) {
-  return stub_call(__NR_clone, clone.flags, stack, 0, ContextAddress(slot) + kAliveOffset, clone.tls,
-                   clone.token);
+  return stub_call(__NR_clone, clone.flags, stack, clone.parent_tid, ContextAddress(slot) + kAliveOffset,
+                   clone.tls, clone.token);
 }
 
 // Copies the parent's signal frame, with its FP state, to the same place of the child's stack.
@@ -40,7 +41,7 @@ long CloneShared(const Clone& clone, UContext* uc, uint64_t slot) {
   auto* launch = reinterpret_cast<uint64_t*>(LaunchAddress(clone.child_slot));
   launch[0] = reinterpret_cast<uint64_t>(&stub_thread_entry);
   launch[1] = reinterpret_cast<uint64_t>(child);
-  launch[2] = clone.token;
+  launch[2] = clone.says_hello != 0 ? clone.token : 0;
   return HostClone(clone, reinterpret_cast<uint64_t>(launch), clone.child_slot);
 }
 
@@ -57,8 +58,17 @@ void StartFork(const Clone& clone, UContext* uc) {
 
 }  // namespace
 
+// Where the parent's application has taken GS, its child has it as well.
 extern "C" [[noreturn]] void stub_thread_start(UContext* uc, uint64_t token) {
-  if (Ring(Event::kHello, token) != 0) Die();
+  const uint64_t slot = (reinterpret_cast<uint64_t>(uc) - kStackBase) / kStackBytes;
+  auto* context = reinterpret_cast<Context*>(ContextAddress(slot));
+  if (stub_gs_is_ours()) stub_call(__NR_arch_prctl, kArchSetGs, ContextAddress(slot));
+  if (token != 0 && Ring(Event::kHello, token) != 0) Die();
+  if (__atomic_exchange_n(&context->interrupted, 0, __ATOMIC_SEQ_CST) != 0) {
+    SaveRegisters(uc, &context->regs);
+    context->regs.orig_rax = ~0ul;
+    Obey(context, uc, Ask(context, Event::kInterrupt));
+  }
   stub_return_to(uc);
 }
 

@@ -8,21 +8,28 @@
 #include <cstdint>
 
 #include "platform/stub/layout.h"
+#include "platform/stub/offsets.h"
 
 // What a stub and the sentry tell each other. The guest can write all of it at any time: the sentry
 // copies a field once and checks it, and keeps what it must rely on in its own memory.
 
 namespace cloister::stub {
 
-// First argument of the doorbell: why it rings.
+// First argument of the doorbell: why it rings. The second is Context::token, but for kSleep and kHello.
 enum class Event : uint64_t {
   kSyscall = 1,
   kFault = 2,
   kInterrupt = 3,
   kOpsDone = 4,  // operations or a clone that report, or that failed
-  kHello = 5,    // a new host thread; the second argument is the token of its clone
+  kHello = 5,    // a new host process; the second argument is the token of its clone
   kBorn = 6,     // a new process that was told to stop before it runs
+  kSleep = 7,    // the answer to a posted event is long in coming; the second argument is Context::cycle
 };
+
+// Context::request: whether a worker of the sentry looks at this thread, so that it need not be rung.
+inline constexpr uint32_t kUnwatched = 0, kWatched = 1, kPosted = 2;
+// Context::reply, to a posted event. The stub sleeps only after it has said so.
+inline constexpr uint32_t kNoReply = 0, kSleeping = 1, kReplied = 2;
 
 // What the doorbell returns. From kFirstInjectedFd on it is a descriptor, and means kOps.
 enum class Answer : int64_t {
@@ -37,6 +44,8 @@ enum class OpKind : uint64_t {
   kStoreFpState = 1,
   kLoadFpState = 2,
   kCompareExchange = 3,
+  kPatchCall = 4,
+  kUnpatchCalls = 5,
 };
 
 struct Op {
@@ -57,6 +66,8 @@ struct Clone {
   uint64_t flags;
   uint64_t tls;
   uint64_t token;
+  uint64_t parent_tid;  // where the host puts the child's id, or 0
+  uint64_t says_hello;  // kSharedMemory: the child rings before it runs
   uint64_t child_slot;
   uint64_t arena_offset;  // kFork: the child's context region
   uint64_t child_stops;   // kFork: ring kBorn before running
@@ -64,22 +75,39 @@ struct Clone {
 };
 
 // Calls that the stub answers itself (Quick::calls).
-inline constexpr uint64_t kQuickSignalMask = 1, kQuickRobustList = 2, kQuickAdvise = 4;
+inline constexpr uint64_t kQuickSignalMask = 1, kQuickRobustList = 2, kQuickAdvise = 4, kQuickIds = 8;
 
 struct Quick {
   uint64_t calls;        // sentry to stub
   uint64_t held;         // sentry to stub: signals wait, the mask is not to be changed without it
   uint64_t signal_mask;  // both ways
   uint64_t robust_list;  // both ways
+  // Sentry to stub: what getpid(2) and its kin answer.
+  uint32_t pid, tid, parent_pid, uid, euid, gid, egid;
 };
 
-// Control page of one slot. Groups begin on cache lines of their own; the hole is for what spins
-// (request and answer counters) and for patched call sites.
+// Control page of one slot. Groups begin on cache lines of their own.
 struct Context {
   // Both ways: the guest's registers at the trap, and those to resume with.
   alignas(64) user_regs_struct regs;
 
+  // The stub's own. The sentry fills self, magic and stack when it gives the slot out (GS points here).
+  alignas(64) uint64_t self;
+  uint32_t magic;
+  uint32_t interrupted;  // both set it, the stub clears it: ring kInterrupt before the guest runs on
+  uint64_t stack;        // where a patched call's stack begins
+  uint64_t reframe_answer;
+
+  // Hand-over without the doorbell.
+  alignas(64) uint32_t request;  // kUnwatched …
+  uint32_t wait_long;            // sentry to stub: the call is parked, it will take a while
+  uint64_t cycle;                // sentry to stub: which watch this is
+  alignas(64) uint32_t reply;    // kNoReply …
+  int64_t answer;                // sentry to stub, before reply
+
   // Stub to sentry.
+  alignas(64) uint64_t event;  // of a posted request
+  uint64_t patch_site;         // kSyscall: a call site that is worth patching, or 0
   int32_t fault_signo;
   int32_t fault_code;
   uint64_t fault_addr;
@@ -91,19 +119,31 @@ struct Context {
   // Set by the sentry when it gives the slot out, cleared by the host's kernel when the thread has
   // left its stack for good (CLONE_CHILD_CLEARTID).
   alignas(64) uint32_t alive;
+  // The host's id of a thread, written by its kernel (CLONE_PARENT_SETTID).
+  int32_t host_tid;
+  // Sentry to stub: by which it knows a thread that rings for the first time.
+  uint64_t token;
 
   alignas(64) Quick quick;
-  uint64_t reserved[28];
+
+  // The stub's own: how often calls came by a signal, by a hash of their place.
+  alignas(64) uint8_t heat[256];
 
   // Sentry to stub.
   alignas(64) uint64_t op_count;
   uint64_t report;  // 1: ring kOpsDone after the last operation; 0: resume
+  uint64_t lends;   // 1: an operation uses a descriptor that the sentry lends
   Op ops[kMaxOps];
   Clone clone;
 };
 static_assert(sizeof(Op) == 64);
 static_assert(sizeof(Context) <= 4096);
+static_assert(offsetof(Context, self) == STUB_CONTEXT_SELF && offsetof(Context, magic) == STUB_CONTEXT_MAGIC);
+static_assert(offsetof(Context, interrupted) == STUB_CONTEXT_INTERRUPTED);
+static_assert(offsetof(Context, stack) == STUB_CONTEXT_STACK);
+static_assert(offsetof(user_regs_struct, orig_rax) == STUB_REG_ORIG_RAX && offsetof(user_regs_struct, ss) == STUB_REG_SS);
 inline constexpr uint64_t kAliveOffset = offsetof(Context, alive);
+inline constexpr uint64_t kHostTidOffset = offsetof(Context, host_tid);
 
 // Both ways in the arena's slot 1 of the zygote while it boots.
 struct Boot {

@@ -5,26 +5,46 @@
 #include <linux/audit.h>
 
 #include "platform/stub/internal.h"
+#include "platform/stub/patch.h"
 
 namespace cloister::stub {
 namespace {
 
-constexpr int kSigBus = 7, kSigSegv = 11, kSigSys = 31;
+constexpr int kSigIll = 4, kSigTrap = 5, kSigBus = 7, kSigSegv = 11, kSigSys = 31;
+constexpr int kSysSeccomp = 1;
 constexpr uint64_t kGeneralProtection = 13;
 constexpr uint64_t kInt80Error = (0x80 << 3) | 2;  // selector error code of a closed IDT gate
 
 // Continues behind a faulting access that the stub made for the sentry. False: it was the guest.
 bool FixUp(int signo, UContext* uc) {
   if (signo != kSigSegv && signo != kSigBus) return false;
-  if (uc->mc.rip == reinterpret_cast<uint64_t>(stub_copy_at)) {
-    uc->mc.rip = reinterpret_cast<uint64_t>(stub_copy_fix);
-    return true;
-  }
-  if (uc->mc.rip == reinterpret_cast<uint64_t>(stub_cmpxchg_at)) {
-    uc->mc.rip = reinterpret_cast<uint64_t>(stub_cmpxchg_fix);
+  const struct {
+    const char *at, *fix;
+  } kFixes[] = {
+      {stub_copy_at, stub_copy_fix}, {stub_cmpxchg_at, stub_cmpxchg_fix}, {stub_gs_at, stub_gs_fix}};
+  for (const auto& [at, fix] : kFixes) {
+    if (uc->mc.rip != reinterpret_cast<uint64_t>(at)) continue;
+    uc->mc.rip = reinterpret_cast<uint64_t>(fix);
     return true;
   }
   return false;
+}
+
+bool IsIn(uint64_t rip, const char* begin, const char* end) {
+  return rip >= reinterpret_cast<uint64_t>(begin) && rip < reinterpret_cast<uint64_t>(end);
+}
+
+// Whether a patched call is under way.
+bool InPatchedCall(const UContext* uc) {
+  const uint64_t rip = uc->mc.rip;
+  const bool in_table = rip >= kPatchBase + 4096 && rip < kPatchBase + kPatchBytes;
+  return in_table || IsIn(rip, reinterpret_cast<const char*>(kImageBase), stub_image_end);
+}
+
+// An interrupt that came meanwhile: the call's end looks for it.
+void KeepForLater(Context* context, UContext* uc) {
+  __atomic_store_n(&context->interrupted, 1, __ATOMIC_SEQ_CST);
+  if (IsIn(uc->mc.rip, stub_exit, stub_exit_end)) uc->mc.rip = reinterpret_cast<uint64_t>(stub_exit);
 }
 
 void FillFault(Context* context, const UContext* uc, int signo, const SigInfo* info) {
@@ -51,11 +71,7 @@ Event RefuseCompat(Context* context, UContext* uc) {
 
 Event Describe(Context* context, UContext* uc, int signo, const SigInfo* info) {
   SaveRegisters(uc, &context->regs);
-  if (signo == kSigSys && info->code == 1) {  // SYS_SECCOMP
-    if (info->arch != AUDIT_ARCH_X86_64) return RefuseCompat(context, uc);
-    context->regs.orig_rax = static_cast<uint64_t>(static_cast<int64_t>(info->syscall_nr));
-    return Event::kSyscall;
-  }
+  if (signo == kSigSys && info->code == kSysSeccomp) return RefuseCompat(context, uc);
   context->regs.orig_rax = ~0ul;
   // Only the kernel itself makes codes above 0: anything else was sent from outside.
   if (signo == kInterruptSignal || info->code <= 0 || signo == kSigSys) return Event::kInterrupt;
@@ -63,47 +79,35 @@ Event Describe(Context* context, UContext* uc, int signo, const SigInfo* info) {
   return Event::kFault;
 }
 
-// Rings and obeys until the guest is to run on.
-void Converse(Context* context, UContext* uc, uint64_t slot, Event event) {
-  for (;;) {
-    const long answer = Ring(event, 0);
-    if (answer == static_cast<long>(Answer::kResume)) {
-      LoadRegisters(uc, &context->regs);
-      return;
-    }
-    if (answer == static_cast<long>(Answer::kOps) || answer >= kFirstInjectedFd) {
-      uint64_t run = 0;
-      const long result = RunOps(context, uc, &run);
-      if (answer >= kFirstInjectedFd) stub_call(__NR_close, kFirstInjectedFd + slot);
-      context->op_result = result;
-      context->ops_run = run;
-    } else if (answer == static_cast<long>(Answer::kClone)) {
-      bool stop = false;
-      const long result = RunClone(context, uc, slot, &stop);
-      if (result == 0) {  // the forked child: registers are loaded
-        if (!stop) return;
-        event = Event::kBorn;
-        continue;
-      }
-      context->op_result = result < 0 ? result : 0;
-      context->ops_run = 1;
-    } else if (answer == static_cast<long>(Answer::kExit)) {
-      stub_call(__NR_exit, 0);
-    } else {
-      Die();
-    }
-    const bool failed = context->op_result < 0 && context->op_result >= -4095;
-    if (!failed && context->report == 0) {
-      LoadRegisters(uc, &context->regs);
-      return;
-    }
-    event = Event::kOpsDone;
+// Whether the signal is a system call of the guest that came by another way than `syscall`: a patched call that
+// found GS taken, or one that met its own patching. The registers are made what `syscall` leaves.
+bool IsMendedCall(int signo, UContext* uc) {
+  const uint64_t rip = uc->mc.rip;
+  const bool at_entry = signo == kSigSegv && rip == reinterpret_cast<uint64_t>(stub_entry);
+  if (at_entry || (signo == kSigIll && rip == reinterpret_cast<uint64_t>(stub_entry_refused))) {
+    uc->mc.rip = uc->mc.rcx;
+  } else if (signo == kSigIll && MendAt(rip) == Mend::kCall) {
+    uc->mc.rip = rip + 2;
+  } else {
+    return false;
   }
+  uc->mc.rcx = uc->mc.rip;
+  uc->mc.r11 = uc->mc.eflags;
+  return true;
+}
+
+void ServeCall(Context* context, UContext* uc, uint64_t nr, bool may_patch) {
+  SaveRegisters(uc, &context->regs);
+  context->regs.orig_rax = nr;
+  context->patch_site = may_patch ? SiteToPatch(context, uc->mc.rip, nr) : 0;
+  if (context->patch_site == 0 && AnswerQuickly(context)) {
+    uc->mc.rax = context->regs.rax;
+    return;
+  }
+  Obey(context, uc, Ask(context, Event::kSyscall));
 }
 
 }  // namespace
-
-long Ring(Event event, uint64_t token) { return stub_call(kDoorbellNr, static_cast<uint64_t>(event), token); }
 
 void Die() {
   for (;;) stub_call(__NR_exit_group, 1);
@@ -162,10 +166,24 @@ extern "C" void stub_handler(int signo, SigInfo* info, UContext* uc) {
   const uint64_t slot = (reinterpret_cast<uint64_t>(uc) - kStackBase) / kStackBytes;
   if (slot >= kSlots) Die();
   auto* context = reinterpret_cast<Context*>(ContextAddress(slot));
-  const bool is_call = signo == kSigSys && info->code == 1 && info->arch == AUDIT_ARCH_X86_64;
-  if (is_call && AnswerQuickly(context, info->syscall_nr, uc)) return;
+  const bool trapped = signo == kSigSys && info->code == kSysSeccomp && info->arch == AUDIT_ARCH_X86_64;
+  if (trapped && uc->mc.rip == reinterpret_cast<uint64_t>(stub_reframe_return)) {
+    Obey(context, uc, static_cast<long>(context->reframe_answer));
+    return;
+  }
+  if (trapped) return ServeCall(context, uc, static_cast<uint64_t>(static_cast<int64_t>(info->syscall_nr)), true);
+  if (signo == kSigIll && MendAt(uc->mc.rip) == Mend::kRetry) return;
+  if (IsMendedCall(signo, uc)) return ServeCall(context, uc, uc->mc.rax, false);
+  // Where the guest cannot go on is where it wanted to go.
+  if (signo == kSigSegv && uc->mc.rip == reinterpret_cast<uint64_t>(stub_exit_jump)) {
+    uc->mc.rip = context->regs.rip;
+  }
+  if (InPatchedCall(uc)) {
+    if (signo == kInterruptSignal) return KeepForLater(context, uc);
+    if (signo == kSigTrap) return;  // the guest steps through itself; eflags keeps the flag for it
+  }
   const Event event = Describe(context, uc, signo, info);
-  Converse(context, uc, slot, event);
+  Obey(context, uc, Ask(context, event));
 }
 
 }  // namespace cloister::stub

@@ -47,7 +47,15 @@ uint64_t stub_copy(void* dst, const void* src, uint64_t n);
 long stub_cmpxchg(uint64_t addr, uint32_t expected, uint32_t desired);
 void stub_trap_once();
 extern const char stub_copy_at[], stub_copy_fix[], stub_cmpxchg_at[], stub_cmpxchg_fix[];
+extern const char stub_gs_at[], stub_gs_fix[];
 void stub_handler(int signo, SigInfo* info, UContext* uc);
+// Whether GS still points to a context page.
+bool stub_gs_is_ours();
+// Traps on purpose: goes on in the handler, with a signal frame, to obey Context::reframe_answer.
+[[noreturn]] void stub_reframe();
+// Patched calls: gate.S.
+extern const char stub_entry[], stub_entry_refused[], stub_reframe_return[];
+extern const char stub_exit[], stub_exit_jump[], stub_exit_end[], stub_image_end[];
 }
 #pragma GCC visibility pop
 
@@ -58,16 +66,24 @@ uint64_t FpStateBytes(const UContext* uc);
 void SaveRegisters(const UContext* uc, user_regs_struct* regs);
 void LoadRegisters(UContext* uc, const user_regs_struct* regs);
 
-// Runs the operations of the context page. Returns the result of the last one that ran; run says
-// how many did. Negative errnos end the list.
+// Whether the operations of the context page read or write the FP state of a signal frame.
+bool OpsNeedFrame(const Context* context);
+// Runs the operations of the context page; uc may be null if they need no frame. Returns the result of
+// the last one that ran; run says how many did. Negative errnos end the list.
 long RunOps(Context* context, UContext* uc, uint64_t* run);
 
 // Carries out context->clone. Returns the child's id or a negative errno; in a forked child sets
 // *stop to whether it must report, and returns 0.
 long RunClone(Context* context, UContext* uc, uint64_t slot, bool* stop);
 
-// Answers the guest's call `number` in uc where Quick allows it. False: it is the sentry's.
-bool AnswerQuickly(Context* context, int number, UContext* uc);
+// Answers the guest's call of context->regs where Quick allows it. False: it is the sentry's.
+bool AnswerQuickly(Context* context);
+
+// Tells the sentry of an event and waits for its answer.
+long Ask(Context* context, Event event);
+// Obeys an answer, and asks again, until the guest is to run on with context->regs. They have been loaded
+// into uc then. Without a frame (uc null) it does not return where one is needed: it reframes.
+void Obey(Context* context, UContext* uc, long answer);
 
 long Ring(Event event, uint64_t token);
 [[noreturn]] void Die();

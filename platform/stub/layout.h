@@ -18,6 +18,12 @@ inline constexpr uint64_t kReservedEnd = 0x7ffffffff000;
 inline constexpr uint64_t kGate = kImageBase + 0x1000;
 inline constexpr uint64_t kGateReturn = kGate + 2;  // what the host sees as the instruction pointer
 
+// Where patched call sites jump through (patch.h): below the guest's own memory, since a site's jump takes an
+// absolute address of 32 bits. Bits 16 to 31, which come to lie where the site's `syscall` was, are no
+// instruction: a thread caught between the two that were there traps, and is mended.
+inline constexpr uint64_t kPatchBase = 0x60000;
+inline constexpr uint64_t kPatchBytes = 0x10000;
+
 // One slot for each thread of the address space.
 inline constexpr uint64_t kSlots = 4096;
 

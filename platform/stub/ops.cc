@@ -3,12 +3,15 @@
 #include <asm/unistd.h>
 
 #include "platform/stub/internal.h"
+#include "platform/stub/patch.h"
 
 namespace cloister::stub {
 namespace {
 
 constexpr long kEFault = 14;
 constexpr long kEInval = 22;
+constexpr long kEIntr = 4;
+constexpr uint64_t kArchGetGs = 0x1004;  // asm/prctl.h
 constexpr uint64_t kLegacyBytes = 512;   // struct _fpstate_64 of FXSAVE
 constexpr uint64_t kHeaderBytes = 64;    // struct _header
 constexpr uint64_t kSwReserved = 464;    // offset of struct _fpx_sw_bytes
@@ -56,16 +59,35 @@ long LoadFpState(UContext* uc, uint64_t addr) {
   return 0;
 }
 
+// An interrupt may come before the sentry has seen the call that it is to check.
+long RunHostCall(const Op& op) {
+  if (op.nr == __NR_arch_prctl && op.args[0] == kArchGetGs && stub_gs_is_ours()) {
+    const uint64_t none = 0;
+    return stub_copy(reinterpret_cast<void*>(op.args[1]), &none, sizeof none) == 0 ? 0 : -kEFault;
+  }
+  long result;
+  do {
+    result = stub_call(op.nr, op.args[0], op.args[1], op.args[2], op.args[3], op.args[4], op.args[5]);
+  } while (result == -kEIntr);
+  return result;
+}
+
 long RunOp(UContext* uc, const Op& op) {
   switch (op.kind) {
     case OpKind::kCall:
-      return stub_call(op.nr, op.args[0], op.args[1], op.args[2], op.args[3], op.args[4], op.args[5]);
+      return RunHostCall(op);
     case OpKind::kStoreFpState:
       return StoreFpState(uc, op.args[0]);
     case OpKind::kLoadFpState:
       return LoadFpState(uc, op.args[0]);
     case OpKind::kCompareExchange:
       return stub_cmpxchg(op.args[0], static_cast<uint32_t>(op.args[1]), static_cast<uint32_t>(op.args[2]));
+    case OpKind::kPatchCall:
+      PatchCall(op.args[0]);
+      return 0;
+    case OpKind::kUnpatchCalls:
+      UnpatchCalls();
+      return 0;
   }
   return -kEInval;
 }
@@ -78,6 +100,15 @@ uint64_t FpStateBytes(const UContext* uc) {
   const _fpx_sw_bytes* sw = SwBytes(fp);
   if (sw->magic1 != FP_XSTATE_MAGIC1) return kLegacyBytes;
   return sw->extended_size;
+}
+
+bool OpsNeedFrame(const Context* context) {
+  const uint64_t count = context->op_count < kMaxOps ? context->op_count : kMaxOps;
+  for (uint64_t i = 0; i < count; ++i) {
+    const OpKind kind = context->ops[i].kind;
+    if (kind == OpKind::kStoreFpState || kind == OpKind::kLoadFpState) return true;
+  }
+  return false;
 }
 
 long RunOps(Context* context, UContext* uc, uint64_t* run) {

@@ -19,17 +19,17 @@ uint64_t Load(const uint64_t* word) { return __atomic_load_n(word, __ATOMIC_SEQ_
 void Store(uint64_t* word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
 
 // False: the sentry is to do it.
-bool Sigprocmask(Quick* quick, const sigcontext& mc, long* result) {
-  if (mc.r10 != kMaskBytes || Load(&quick->held) != 0) return false;
+bool Sigprocmask(Quick* quick, const user_regs_struct& regs, long* result) {
+  if (regs.r10 != kMaskBytes || Load(&quick->held) != 0) return false;
   const uint64_t old = Load(&quick->signal_mask);
   *result = 0;
-  if (mc.rsi != 0) {
+  if (regs.rsi != 0) {
     uint64_t set;
-    if (stub_copy(&set, reinterpret_cast<const void*>(mc.rsi), sizeof set) != 0) {
+    if (stub_copy(&set, reinterpret_cast<const void*>(regs.rsi), sizeof set) != 0) {
       *result = -kEFault;
       return true;
     }
-    const int how = static_cast<int>(mc.rdi);
+    const int how = static_cast<int>(regs.rdi);
     if (how != kSigBlock && how != kSigUnblock && how != kSigSetMask) return false;
     const uint64_t next = how == kSigBlock ? old | set : how == kSigUnblock ? old & ~set : set;
     Store(&quick->signal_mask, next & ~kUnblockable);
@@ -40,35 +40,79 @@ bool Sigprocmask(Quick* quick, const sigcontext& mc, long* result) {
       return false;
     }
   }
-  if (mc.rdx != 0 && stub_copy(reinterpret_cast<void*>(mc.rdx), &old, sizeof old) != 0) *result = -kEFault;
+  if (regs.rdx != 0 && stub_copy(reinterpret_cast<void*>(regs.rdx), &old, sizeof old) != 0) *result = -kEFault;
   return true;
 }
 
-bool Madvise(const sigcontext& mc, long* result) {
-  if (mc.rdx != kDontNeed && mc.rdx != kFree) return false;
-  if (mc.rdi % kPage != 0 || mc.rdi >= kImageBase || mc.rsi > kImageBase - mc.rdi) return false;
-  *result = stub_call(__NR_madvise, mc.rdi, mc.rsi, mc.rdx);
+bool Madvise(const user_regs_struct& regs, long* result) {
+  if (regs.rdx != kDontNeed && regs.rdx != kFree) return false;
+  if (regs.rdi % kPage != 0 || regs.rdi < kPatchBase + kPatchBytes || regs.rdi >= kImageBase || regs.rsi > kImageBase - regs.rdi) return false;
+  *result = stub_call(__NR_madvise, regs.rdi, regs.rsi, regs.rdx);
   return true;
+}
+
+bool AnswerId(const Quick& quick, uint64_t nr, long* result) {
+  switch (nr) {
+    case __NR_getpid:
+      *result = quick.pid;
+      return true;
+    case __NR_gettid:
+      *result = quick.tid;
+      return true;
+    case __NR_getppid:
+      *result = __atomic_load_n(&quick.parent_pid, __ATOMIC_RELAXED);
+      return true;
+    case __NR_getuid:
+      *result = quick.uid;
+      return true;
+    case __NR_geteuid:
+      *result = quick.euid;
+      return true;
+    case __NR_getgid:
+      *result = quick.gid;
+      return true;
+    case __NR_getegid:
+      *result = quick.egid;
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool AnswerCall(Context* context, uint64_t nr, uint64_t calls, long* result) {
+  const user_regs_struct& regs = context->regs;
+  switch (nr) {
+    case __NR_rt_sigprocmask:
+      return (calls & kQuickSignalMask) != 0 && Sigprocmask(&context->quick, regs, result);
+    case __NR_madvise:
+      return (calls & kQuickAdvise) != 0 && Madvise(regs, result);
+    case __NR_set_robust_list:
+      if ((calls & kQuickRobustList) == 0 || regs.rsi != kRobustListBytes) return false;
+      Store(&context->quick.robust_list, regs.rdi);
+      *result = 0;
+      return true;
+    case __NR_sched_yield:
+      if ((calls & kQuickIds) == 0) return false;
+      *result = stub_call(__NR_sched_yield);
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
 
-bool AnswerQuickly(Context* context, int number, UContext* uc) {
-  Quick* quick = &context->quick;
+bool AnswerQuickly(Context* context) {
+  const Quick* quick = &context->quick;
   const uint64_t calls = Load(&quick->calls);
-  sigcontext& mc = uc->mc;
+  const uint64_t nr = context->regs.orig_rax;
   long result = 0;
-  if (number == __NR_rt_sigprocmask && (calls & kQuickSignalMask) != 0) {
-    if (!Sigprocmask(quick, mc, &result)) return false;
-  } else if (number == __NR_madvise && (calls & kQuickAdvise) != 0) {
-    if (!Madvise(mc, &result)) return false;
-  } else if (number == __NR_set_robust_list && (calls & kQuickRobustList) != 0 &&
-             mc.rsi == kRobustListBytes) {
-    Store(&quick->robust_list, mc.rdi);
-  } else {
-    return false;
+  if ((calls & kQuickIds) != 0 && AnswerId(*quick, nr, &result)) {
+    context->regs.rax = static_cast<uint64_t>(result);
+    return true;
   }
-  mc.rax = static_cast<uint64_t>(result);
+  if (!AnswerCall(context, nr, calls, &result)) return false;
+  context->regs.rax = static_cast<uint64_t>(result);
   return true;
 }
 

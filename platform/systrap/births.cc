@@ -20,6 +20,8 @@ uint64_t NewToken() {
   return token;
 }
 
+bool IsSilent(const Thread& child) { return child.kind() == platform::CloneKind::kThread; }
+
 }  // namespace
 
 uint64_t Births::Expect(Ref<Thread> child) {
@@ -43,7 +45,8 @@ std::vector<Ref<Thread>> Births::TakeOld(absl::Time asked_before) {
   std::vector<Ref<Thread>> old;
   absl::MutexLock lock(&mu_);
   absl::erase_if(expected_, [&](auto& entry) {
-    if (entry.second.asked >= asked_before) return false;
+    const bool everybody = asked_before == absl::InfiniteFuture();
+    if (!everybody && (entry.second.asked >= asked_before || IsSilent(*entry.second.child))) return false;
     old.push_back(std::move(entry.second.child));
     return true;
   });
@@ -53,7 +56,9 @@ std::vector<Ref<Thread>> Births::TakeOld(absl::Time asked_before) {
 absl::Time Births::Oldest() {
   absl::MutexLock lock(&mu_);
   absl::Time oldest = absl::InfiniteFuture();
-  for (const auto& [token, birth] : expected_) oldest = std::min(oldest, birth.asked);
+  for (const auto& [token, birth] : expected_) {
+    if (!IsSilent(*birth.child)) oldest = std::min(oldest, birth.asked);
+  }
   return oldest;
 }
 

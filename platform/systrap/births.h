@@ -14,7 +14,7 @@ namespace cloister::systrap {
 
 class Thread;
 
-// Host threads that were asked for and have not said hello yet. Each has an unguessable token, by
+// Host threads that were asked for and have not rung yet. Each has an unguessable token, by
 // which the host's word for "who rings" (a thread id) is bound to our object. Thread-safe.
 class Births {
  public:
@@ -23,9 +23,10 @@ class Births {
   // Null if nobody with that token is expected (any more).
   Ref<Thread> Take(uint64_t token) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Takes the children that were asked for before `asked_before`, or all.
+  // Takes the processes that were asked for before `asked_before`, or all children. A thread may be silent for
+  // as long as it likes: it ends with its process.
   std::vector<Ref<Thread>> TakeOld(absl::Time asked_before) ABSL_LOCKS_EXCLUDED(mu_);
-  // When the oldest one was asked for; InfiniteFuture if there is none.
+  // When the oldest process was asked for; InfiniteFuture if there is none.
   absl::Time Oldest() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

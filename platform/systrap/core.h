@@ -13,23 +13,30 @@
 #include "platform/systrap/listener.h"
 #include "platform/systrap/thread_table.h"
 #include "platform/systrap/turns.h"
+#include "platform/systrap/watch.h"
 
 namespace cloister::systrap {
 
 // What the threads, workers and reaper of one platform share. Lives as long as the platform.
 struct Core {
-  Core(std::unique_ptr<Arena> arena_in, uint32_t slot_limit_in, int cores)
-      : arena(std::move(arena_in)), slot_limit(slot_limit_in), turns(cores), housekeeper(&births) {}
+  Core(std::unique_ptr<Arena> arena_in, uint32_t slot_limit_in, int cores, bool spin)
+      : arena(std::move(arena_in)),
+        slot_limit(slot_limit_in),
+        turns(cores),
+        housekeeper(&births),
+        watch(&turns, cores, spin) {}
 
   const std::unique_ptr<Arena> arena;
   const uint32_t slot_limit;                     // threads of one address space
   std::unique_ptr<Listener> listener;            // set once, before anything runs
   std::function<void(pid_t)> on_killed_outside;  // SystrapOptions'; may be empty
+  bool suggests_patches = true;                  // SystrapOptions'
   Turns turns;
   ThreadTable threads;
   Processes processes;
   Births births;
   Housekeeper housekeeper;
+  Watch watch;
 };
 
 }  // namespace cloister::systrap

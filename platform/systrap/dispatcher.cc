@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "base/log/log.h"
 
@@ -14,12 +15,6 @@ namespace cloister::systrap {
 namespace {
 
 constexpr int64_t kReceiveNs = 1500;  // a receive that did not have to wait takes less
-
-int64_t NowNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 // wait(2)'s status for what waitid(2) tells.
 int WaitStatus(const siginfo_t& info) {
@@ -33,12 +28,35 @@ void KillStranger(pid_t tid) {
   kill(tid, SIGKILL);  // kill(2) takes any thread's id for its process
 }
 
+void KillLiar(Thread& thread) {
+  LOG(kWarning, "host thread %d broke the stub's protocol: killed (%s)", thread.host_tid(), thread.Describe());
+  thread.KillProcess();
+}
+
+thread_local struct {
+  bool is_one = false;
+  bool spins = false;  // before it listens again
+} worker;
+
 }  // namespace
+
+bool Dispatcher::IsWorker() { return worker.is_one; }
+
+void Dispatcher::SpinNext() { worker.spins = true; }
 
 void Dispatcher::Work() {
   Turns::MarkWorker();
   Housekeeper::BecomeWorker();
-  while (core_->turns.Enter()) {
+  worker.is_one = true;
+  for (;;) {
+    while (std::exchange(worker.spins, false)) {
+      const Ref<Thread> thread = core_->watch.Await();
+      if (!thread) break;
+      worker.spins = true;
+      if (!thread->OnPosted()) KillLiar(*thread);
+      Housekeeper::SayPosted();
+    }
+    if (!core_->turns.Enter()) return;
     seccomp_notif notif;
     const int64_t before = NowNs();
     const int error = core_->listener->Receive(&notif);
@@ -66,28 +84,43 @@ bool Dispatcher::ServeOne() {
 void Dispatcher::Handle(const seccomp_notif& notif) {
   const seccomp_data& data = notif.data;
   const auto tid = static_cast<pid_t>(notif.pid);
-  const Ref<Thread> thread = core_->threads.Find(tid);
   const bool doorbell = static_cast<uint64_t>(data.nr) == stub::kDoorbellNr;
+  const auto event = static_cast<stub::Event>(data.args[0]);
+  Ref<Thread> thread = core_->threads.Find(tid);
   if (!thread) {
-    if (doorbell && data.args[0] == static_cast<uint64_t>(stub::Event::kHello)) return Hello(notif);
-    return KillStranger(tid);
+    if (doorbell && event == stub::Event::kHello) return Hello(notif);
+    if (doorbell) thread = FirstRing(notif);
+    if (!thread) return KillStranger(tid);
   }
   bool honest = false;
-  if (doorbell) {
-    honest = thread->OnDoorbell(notif.id, static_cast<stub::Event>(data.args[0]));
+  if (doorbell && event == stub::Event::kSleep) {
+    honest = thread->OnSleep(notif.id, data.args[1]);
+  } else if (doorbell) {
+    honest = thread->OnDoorbell(notif.id, event);
   } else if (data.nr == SYS_mmap || data.nr == SYS_mremap) {
     honest = thread->OnMapping(notif.id, data);
   } else if (data.nr == SYS_clone) {
     honest = thread->OnClone(notif.id, data);
   }
-  if (honest) return;
-  LOG(kWarning, "host thread %d broke the stub's protocol (call %d): killed", tid, data.nr);
-  thread->KillProcess();
+  if (!honest) KillLiar(*thread);
 }
 
 bool Dispatcher::BelongsWhereItSays(Thread& child, pid_t tid) {
   if (child.kind() == platform::CloneKind::kThread) return child.process().HasThread(tid);
   return syscall(SYS_tgkill, tid, tid, 0) == 0 && !core_->processes.Has(tid);
+}
+
+// A thread that rings for the first time, by its token; null if it is not the one that it says.
+Ref<Thread> Dispatcher::FirstRing(const seccomp_notif& notif) {
+  const auto tid = static_cast<pid_t>(notif.pid);
+  Ref<Thread> thread = core_->births.Take(notif.data.args[1]);
+  if (!thread) return nullptr;
+  if (thread->kind() != platform::CloneKind::kThread || !thread->process().HasThread(tid)) {
+    thread->Gone(0);
+    return nullptr;
+  }
+  thread->BindThread(tid);
+  return thread;
 }
 
 void Dispatcher::Hello(const seccomp_notif& notif) {

@@ -21,9 +21,15 @@ class Dispatcher {
   // when there is none left, or when `done` is set and no stub is left.
   void Reap(const std::atomic<bool>& done);
 
+  // Whether the calling thread is one that runs Work.
+  static bool IsWorker();
+  // The calling worker watches (Core::watch) before it listens again.
+  static void SpinNext();
+
  private:
   void Handle(const seccomp_notif& notif);
   void Hello(const seccomp_notif& notif);
+  Ref<Thread> FirstRing(const seccomp_notif& notif);
   bool BelongsWhereItSays(Thread& child, pid_t tid);
 
   Core* const core_;

@@ -18,8 +18,11 @@
 
 namespace cloister::systrap {
 
-absl::Status Listener::WakeOnSameCore() {
-  const int result = ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+absl::Status Listener::WakeOnSameCore(bool same) {
+  if (same_core_.load(std::memory_order_relaxed) == same) return absl::OkStatus();
+  same_core_.store(same, std::memory_order_relaxed);
+  const int result =
+      ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, same ? SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP : 0UL);
   return result == 0 ? absl::OkStatus() : HostErrorNow("seccomp listener: SYNC_WAKE_UP");
 }
 

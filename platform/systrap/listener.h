@@ -3,6 +3,7 @@
 
 #include <linux/seccomp.h>
 
+#include <atomic>
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -15,8 +16,9 @@ class Listener {
  public:
   explicit Listener(UniqueFd fd) : fd_(std::move(fd)) {}
 
-  // Lets a notification wake its receiver on the core of the sender, and an answer likewise.
-  absl::Status WakeOnSameCore();
+  // Whether a notification wakes its receiver on the core of the sender, and an answer likewise; else the host
+  // chooses. The host call is made only if that changes.
+  absl::Status WakeOnSameCore(bool same);
 
   // Waits for one notification. 0, or an errno: EINTR; ENOENT if its sender died meanwhile, or if
   // no stub is left.
@@ -34,6 +36,7 @@ class Listener {
 
  private:
   UniqueFd fd_;
+  std::atomic<bool> same_core_{false};
 };
 
 }  // namespace cloister::systrap

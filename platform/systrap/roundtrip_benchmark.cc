@@ -1,10 +1,11 @@
-// Prints what the platform's basic steps cost. Not a test: nothing is judged.
+// Prints what the platform's basic steps cost. Not a test: nothing is judged. usage: [--no-spin]
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <functional>
+#include <string_view>
 
 #include "absl/time/clock.h"
 #include "platform/systrap/systrap.h"
@@ -184,9 +185,11 @@ Ref<GuestThread> Prepare(platform::Platform& platform, Driver& driver) {
   return guest;
 }
 
-int Main() {
+int Main(bool spin) {
   const absl::Time begin = absl::Now();
-  auto made = NewSystrap({});
+  SystrapOptions options;
+  options.spin = spin;
+  auto made = NewSystrap(options);
   if (!made.ok()) {
     fprintf(stderr, "%s\n", made.status().ToString().c_str());
     return 1;
@@ -214,4 +217,6 @@ int Main() {
 }  // namespace
 }  // namespace cloister::systrap
 
-int main() { return cloister::systrap::Main(); }
+int main(int argc, char** argv) {
+  return cloister::systrap::Main(argc < 2 || std::string_view(argv[1]) != "--no-spin");
+}

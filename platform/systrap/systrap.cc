@@ -27,10 +27,11 @@ class Systrap final : public platform::Platform {
  public:
   Systrap(const SystrapOptions& options, std::unique_ptr<Arena> arena, int cores)
       : workers_(options.workers > 0 ? options.workers : cores + 2),
-        core_(std::move(arena), SlotLimit(), cores),
+        core_(std::move(arena), SlotLimit(), cores, options.spin),
         spares_(&core_, options.spares),
         dispatcher_(&core_) {
     core_.on_killed_outside = options.on_killed_outside;
+    core_.suggests_patches = options.patch;
   }
   ~Systrap() override;
 
@@ -72,13 +73,14 @@ absl::Status Systrap::Boot() {
   zygote->BindZygote(launched.pid);
   spares_.SetZygote(zygote);
   // Hosts before Linux 6.6 wake another core: slow, not wrong.
-  core_.listener->WakeOnSameCore().IgnoreError();
+  core_.listener->WakeOnSameCore(true).IgnoreError();
 
   RETURN_IF_ERROR(AwaitZygote(platform::Trap::Kind::kSyscall, nullptr));
   // Nothing stays of what execve(2) made but the image, the regions and the vDSO.
   constexpr uint64_t kRegionsEnd = stub::kStackBase + stub::kStackRegionBytes;
   const std::pair<uint64_t, uint64_t> foreign[] = {
-      {0, stub::kImageBase},
+      {0, stub::kPatchBase},
+      {stub::kPatchBase + stub::kPatchBytes, stub::kImageBase},
       {kRegionsEnd, launched.vdso_end != 0 ? launched.vdso_data : stub::kReservedEnd},
       {std::max(launched.vdso_end, kRegionsEnd), stub::kReservedEnd}};
   for (const auto& [begin, end] : foreign) {

@@ -7,6 +7,7 @@
 
 #include "base/log/log.h"
 #include "platform/systrap/core.h"
+#include "platform/systrap/dispatcher.h"
 
 namespace cloister::systrap {
 namespace {
@@ -16,8 +17,16 @@ constexpr uint32_t kAnsweredBit = 2;
 constexpr uint64_t kUserCs = 0x33;  // asm/segment.h: __USER_CS and __USER_DS
 constexpr uint64_t kUserSs = 0x2b;
 
-// A word of the context page that both sides change.
+// Words of the context page that both sides change.
 std::atomic_ref<uint64_t> Quick(uint64_t& word) { return std::atomic_ref<uint64_t>(word); }
+std::atomic_ref<uint32_t> Word(uint32_t& word) { return std::atomic_ref<uint32_t>(word); }
+
+// Whether the stub's filter hands the call to the sentry, where the flags are no unusual ones.
+bool WillNotify(const stub::Op& op) {
+  if (op.nr == SYS_mremap) return op.args[2] > op.args[1];
+  constexpr uint64_t kPlain = MAP_PRIVATE | MAP_ANONYMOUS;
+  return (op.args[3] & kPlain) != kPlain;
+}
 
 // A fresh process has no selectors yet; what else is wrong makes rt_sigreturn fault the guest.
 void FillSelectors(platform::Registers* regs) {
@@ -39,6 +48,13 @@ Thread::Thread(Core* core, Ref<HostProcess> process, uint32_t slot, platform::Tr
       handler_(handler) {
   Quick(context_->quick.calls).store(0);  // the slot's last user has left its own
   Quick(context_->quick.held).store(0);
+  context_->self = stub::ContextAddress(slot);
+  context_->magic = STUB_MAGIC;
+  context_->stack = stub::StackAddress(slot) + stub::kStackBytes;
+  context_->token = 0;
+  Word(context_->interrupted).store(0);
+  Word(context_->request).store(stub::kUnwatched);
+  std::atomic_ref<int32_t>(context_->host_tid).store(0);
   if (!starts_stopped) core_->turns.GuestRuns();
 }
 
@@ -46,8 +62,17 @@ void Thread::GiveQuickState(const platform::QuickState& state) {
   Quick(context_->quick.signal_mask).store(state.signal_mask, std::memory_order_relaxed);
   Quick(context_->quick.robust_list).store(state.robust_list, std::memory_order_relaxed);
   Quick(context_->quick.calls)
-      .store(stub::kQuickSignalMask | stub::kQuickRobustList | (state.may_advise ? stub::kQuickAdvise : 0),
+      .store(stub::kQuickSignalMask | stub::kQuickRobustList | stub::kQuickIds |
+                 (state.may_advise ? stub::kQuickAdvise : 0),
              std::memory_order_release);
+}
+
+void Thread::GiveQuickIds(const platform::QuickIds& ids) {
+  stub::Quick& quick = context_->quick;
+  const std::pair<uint32_t&, uint32_t> words[] = {
+      {quick.pid, ids.pid},   {quick.tid, ids.tid}, {quick.parent_pid, ids.parent_pid}, {quick.uid, ids.uid},
+      {quick.euid, ids.euid}, {quick.gid, ids.gid}, {quick.egid, ids.egid}};
+  for (const auto& [word, id] : words) Word(word).store(id, std::memory_order_relaxed);
 }
 
 platform::QuickState Thread::TakeQuickState() const {
@@ -72,26 +97,67 @@ bool Thread::BeginAnswer() {
   return false;
 }
 
+// Only what differs: the page's lines are in the other core's cache.
 void Thread::WriteRegisters() {
   FillSelectors(&regs_);
-  context_->regs = regs_;
+  static_assert(sizeof(platform::Registers) % sizeof(uint64_t) == 0);
+  constexpr size_t kWords = sizeof(platform::Registers) / sizeof(uint64_t);
+  const auto* own = reinterpret_cast<const uint64_t*>(&regs_);
+  auto* page = reinterpret_cast<uint64_t*>(&context_->regs);
+  for (size_t i = 0; i < kWords; ++i) {
+    if (Quick(page[i]).load(std::memory_order_relaxed) != own[i]) {
+      Quick(page[i]).store(own[i], std::memory_order_relaxed);
+    }
+  }
+}
+
+// Counted as running already; nobody else can own it before it is answered.
+void Thread::WatchNext() {
+  leaves_core_ = false;
+  if (!Dispatcher::IsWorker()) return;
+  const Watch::Verdict verdict = core_->watch.Add(*this);
+  if (verdict != Watch::Verdict::kSpin) return;
+  leaves_core_ = true;
+  Dispatcher::SpinNext();
 }
 
 void Thread::FinishAnswer(stub::Answer answer, int lend_fd) {
   answer_ = answer;
   answer_fd_ = lend_fd;
+  const bool born = (birth_.load() & kBornBit) != 0;
+  // What is to be checked by a notification is watched from there on.
+  const bool notifies = answer == stub::Answer::kClone || (answer == stub::Answer::kOps && notifies_);
+  if (posted_) Word(context_->request).store(stub::kUnwatched, std::memory_order_relaxed);
   core_->turns.GuestRuns();
+  leaves_core_ = false;
+  if (born && !notifies && answer != stub::Answer::kExit) WatchNext();
   if ((birth_.fetch_or(kAnsweredBit) & kBornBit) != 0) Deliver();
 }
 
-void Thread::Deliver() {
-  const uint64_t id = notif_id_;
+// The stub has said that it sleeps, and its doorbell has come.
+void Thread::SendToSleeper() {
+  const uint64_t id = sleep_id_.load();
   const auto answer = static_cast<int64_t>(answer_);
-  const bool sent = answer_fd_ >= 0 && core_->listener->AddFdAndSend(
-                                           id, answer_fd_, stub::kFirstInjectedFd + static_cast<int>(slot_));
-  // A descriptor that could not be lent makes its mmap fail with EBADF, as it should.
-  if (!sent && !core_->listener->Send(id, answer) && answer_ == stub::Answer::kClone && child_) {
-    core_->housekeeper.PostGone(std::move(child_));  // the thread is dead and will make no child
+  core_->listener->WakeOnSameCore(!leaves_core_).IgnoreError();
+  sleep_.store(0);
+  core_->listener->Send(id, answer);
+}
+
+void Thread::Deliver() {
+  answered_at_ = NowNs();
+  if (posted_) {
+    std::atomic_ref<int64_t>(context_->answer).store(static_cast<int64_t>(answer_), std::memory_order_relaxed);
+    const uint32_t before = Word(context_->reply).exchange(stub::kReplied);
+    if (before == stub::kSleeping && (sleep_.fetch_or(kAnswered) & kRang) != 0) SendToSleeper();
+  } else {
+    core_->listener->WakeOnSameCore(!leaves_core_).IgnoreError();
+    const int at = stub::kFirstInjectedFd + static_cast<int>(slot_);
+    const bool sent = answer_fd_ >= 0 && core_->listener->AddFdAndSend(notif_id_, answer_fd_, at);
+    // A descriptor that could not be lent makes its mmap fail with EBADF, as it should.
+    if (!sent && !core_->listener->Send(notif_id_, static_cast<int64_t>(answer_)) &&
+        answer_ == stub::Answer::kClone && child_) {
+      core_->housekeeper.PostGone(std::move(child_));  // the thread is dead and will make no child
+    }
   }
   // From here on the thread may be anyone's; atomics only.
   if (interrupt_.load()) process_->Interrupt(tid_.load());
@@ -107,6 +173,7 @@ void Thread::Exit() {
   if (!BeginAnswer()) return;
   if (birth_.load() == 0) process_->Kill();
   if (process_->KeepFirst(*this)) {
+    WillWait();
     state_.store(State::kStopped);
   } else {
     FinishAnswer(stub::Answer::kExit, -1);
@@ -114,12 +181,34 @@ void Thread::Exit() {
   core_->housekeeper.PostGone(Ref<Thread>(this));
 }
 
-void Thread::LeaveAtLast() { core_->listener->Send(notif_id_, static_cast<int64_t>(stub::Answer::kExit)); }
+void Thread::LeaveAtLast() {
+  answer_ = stub::Answer::kExit;
+  answer_fd_ = -1;
+  Deliver();
+}
 
+void Thread::WillWait() {
+  if (posted_) Word(context_->wait_long).store(1, std::memory_order_relaxed);
+}
+
+// A thread that has not rung yet looks at `interrupted` before it runs, after the host has written its id.
 void Thread::Interrupt() {
   interrupt_.store(true);
-  const pid_t tid = tid_.load();
-  if (tid != 0 && state_.load() == State::kRunning) process_->Interrupt(tid);
+  if (state_.load() != State::kRunning) return;
+  pid_t tid = tid_.load();
+  if (tid == 0 && kind_ == platform::CloneKind::kThread) {
+    Word(context_->interrupted).store(1);
+    tid = host_tid();
+  }
+  if (tid != 0) process_->Interrupt(tid);
+}
+
+// Before the thread's first doorbell the id is what the page says: one of the process at least.
+pid_t Thread::host_tid() const {
+  const pid_t bound = tid_.load();
+  if (bound != 0 || kind_ != platform::CloneKind::kThread) return bound;
+  const pid_t told = std::atomic_ref<int32_t>(context_->host_tid).load();
+  return told > 0 && process_->HasThread(told) ? told : 0;
 }
 
 stub::Op Thread::Translate(const platform::HostOp& op) {
@@ -155,6 +244,12 @@ stub::Op Thread::Translate(const platform::HostOp& op) {
     case Kind::kCompareExchange:
       out.kind = stub::OpKind::kCompareExchange;
       break;
+    case Kind::kUnpatchCalls:
+      out.kind = stub::OpKind::kUnpatchCalls;
+      break;
+    case Kind::kPatchCall:
+      out.kind = stub::OpKind::kPatchCall;
+      break;
   }
   return out;
 }
@@ -171,13 +266,18 @@ void Thread::RunOps(std::span<const platform::HostOp> ops, platform::AfterOps af
   op_count_ = static_cast<uint32_t>(std::min(ops.size(), kMaxOps));
   expected_count_ = expected_next_ = 0;
   lent_fd_ = -1;
+  notifies_ = false;
+  bool lends = false;
   for (uint32_t i = 0; i < op_count_; ++i) {
     const stub::Op op = Translate(ops[i]);
     context_->ops[i] = op;
     if (op.kind != stub::OpKind::kCall || (op.nr != SYS_mmap && op.nr != SYS_mremap)) continue;
     ExpectMapping(op, ops[i].fd);
-    if (lent_fd_ < 0) lent_fd_ = ops[i].fd;
+    notifies_ |= WillNotify(op);
+    lends |= ops[i].fd >= 0;
+    if (lent_fd_ < 0 && !posted_) lent_fd_ = ops[i].fd;  // along with the doorbell's answer
   }
+  context_->lends = lends ? 1 : 0;
   pending_ = Pending::kOps;
   report_ = after == platform::AfterOps::kReport;
   context_->op_count = op_count_;

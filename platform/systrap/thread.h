@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <optional>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -45,7 +46,9 @@ class Thread final : public platform::GuestThread {
   platform::QuickState TakeQuickState() const override;
   uint64_t HoldSignalMask() override;
   void ReleaseSignalMask() override;
-  pid_t host_tid() const override { return tid_.load(); }
+  void GiveQuickIds(const platform::QuickIds& ids) override;
+  void WillWait() override;
+  pid_t host_tid() const override;
   pid_t host_pid() const override { return process_->pid(); }
 
   // Makes the object of a child, no host thread yet.
@@ -56,11 +59,18 @@ class Thread final : public platform::GuestThread {
 
   // --- For the dispatcher. False: the stub does what an honest one never does. ---
   bool OnDoorbell(uint64_t id, stub::Event event);
+  // The answer to a posted event is long in coming: the stub sleeps in its doorbell, and this worker serves the
+  // event if the one that watched is busy elsewhere.
+  bool OnSleep(uint64_t id, uint64_t cycle);
+  // Serves the event of a request that was claimed.
+  bool OnPosted();
   // mmap or mremap: lets it happen if it is the next one that was asked for.
   bool OnMapping(uint64_t id, const seccomp_data& data);
   bool OnClone(uint64_t id, const seccomp_data& data);
-  // The host thread exists and has said hello.
+  // The host process exists and has said hello.
   void Bind(pid_t tid, uint64_t hello_id);
+  // A thread of a process rings for the first time.
+  void BindThread(pid_t tid);
   // The first thread of the first process: running, about to trap.
   void BindZygote(pid_t pid);
 
@@ -71,6 +81,23 @@ class Thread final : public platform::GuestThread {
 
   // For HostProcess: the answer that KeepFirst held back.
   void LeaveAtLast();
+
+  // --- For Watch. Arm and CallsOften: owner. ---
+  bool CallsOften() const;
+  // From the next answer on the stub posts instead of ringing.
+  void Arm(int64_t now);
+  // Takes a posted request, if there is one: true for one caller alone, who then owns the thread.
+  bool ClaimIfPosted();
+  // When it was armed last.
+  int64_t armed_at() const { return armed_at_.load(std::memory_order_relaxed); }
+  // From now on the stub rings. kClaimed: it has posted before, and the caller owns the thread.
+  enum class Disarmed { kRings, kClaimed };
+  Disarmed Disarm();
+  void MissedWatch();
+  std::atomic<bool> listed{false};  // Watch's
+
+  // For the log.
+  std::string Describe() const;
 
   HostProcess& process() { return *process_; }
   platform::CloneKind kind() const { return kind_; }
@@ -94,11 +121,16 @@ class Thread final : public platform::GuestThread {
   void WriteRegisters();
   stub::Op Translate(const platform::HostOp& op);
   void ExpectMapping(const stub::Op& op, int fd);
-  bool OnTrapEvent(uint64_t id, stub::Event event);
-  bool OnOpsDone(uint64_t id);
+  bool Stop();
+  bool Serve(stub::Event event);
+  bool OnTrapEvent(stub::Event event);
+  bool OnOpsDone();
   bool OnBorn(uint64_t id);
-  void Stop(uint64_t id);
   void EndClone(bool failed);
+  bool HasPosted() const;
+  bool Claim(uint64_t cycle);
+  void WatchNext();
+  void SendToSleeper();
 
   Core* const core_;
   const Ref<HostProcess> process_;
@@ -116,6 +148,18 @@ class Thread final : public platform::GuestThread {
 
   platform::Registers regs_ = {};
   uint64_t notif_id_ = 0;  // the doorbell in which the stub waits
+  bool posted_ = false;    // it does not: it looks at Context::reply
+  bool leaves_core_ = false;  // its answer is to wake it on another core: this worker will spin on this one
+  int64_t answered_at_ = 0;
+  int quick_returns_ = 0;  // doorbells that came soon after an answer, in a row
+  uint64_t cycle_ = 0;     // of the last watch
+
+  std::atomic<uint64_t> armed_{0};           // 2 * cycle + 1; + 1 once it is claimed
+  std::atomic<int64_t> armed_at_{0};
+  std::atomic<int> returns_wanted_{2};       // before the next watch; more after one in vain
+  std::atomic<uint32_t> sleep_{0};           // kRang, kAnswered: whoever is second answers the sleeper
+  std::atomic<uint64_t> sleep_id_{0};
+
   stub::Answer answer_ = stub::Answer::kResume;
   int answer_fd_ = -1;
   Pending pending_ = Pending::kNothing;
@@ -123,6 +167,7 @@ class Thread final : public platform::GuestThread {
   uint32_t op_count_ = 0;
   uint32_t expected_count_ = 0;
   uint32_t expected_next_ = 0;
+  bool notifies_ = false;  // the operations under way end in a notification
   int lent_fd_ = -1;
   std::array<ExpectedCall, kMaxOps> expected_;
   // A forked child's first call, of its own context region; it may be answered before it makes it.
@@ -132,6 +177,8 @@ class Thread final : public platform::GuestThread {
   Ref<Thread> child_;
 
   absl::Mutex handler_mu_;  // leaf lock; for changing the handler, not for calling it
+  static constexpr uint32_t kRang = 1, kAnswered = 2;  // sleep_
+
   std::atomic<platform::TrapHandler*> handler_;
   bool gone_ ABSL_GUARDED_BY(handler_mu_) = false;
 };

@@ -16,7 +16,7 @@ uint64_t CloneFlags(CloneKind kind) {
   constexpr uint64_t kShared = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND;
   switch (kind) {
     case CloneKind::kThread:
-      return kShared | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+      return kShared | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID;
     case CloneKind::kSharedProcess:
       return kShared | CLONE_PARENT | CLONE_CHILD_CLEARTID | SIGCHLD;
     case CloneKind::kFork:
@@ -74,6 +74,11 @@ void Thread::SendClone(Ref<Thread> child, const platform::CloneRequest& request)
   clone.flags = CloneFlags(request.kind) | (request.set_tls ? CLONE_SETTLS : 0);
   clone.tls = request.set_tls ? request.tls : 0;
   clone.token = token;
+  // A thread is known by its token at its first doorbell; a process has to be known before it runs.
+  const bool thread = request.kind == CloneKind::kThread;
+  clone.says_hello = thread ? 0 : 1;
+  clone.parent_tid = thread ? stub::ContextAddress(child->slot_) + stub::kHostTidOffset : 0;
+  child->context_->token = thread ? token : 0;
   clone.child_slot = child->slot_;
   clone.arena_offset = Arena::Offset(child->process_->space().index());
   clone.child_stops = child->starts_stopped_ ? 1 : 0;
@@ -82,7 +87,7 @@ void Thread::SendClone(Ref<Thread> child, const platform::CloneRequest& request)
   if (clone.child_regs.ss == 0) clone.child_regs.ss = regs_.ss;
   clone_args_ = {CloneFlags(request.kind) | (request.set_tls ? CLONE_SETTLS : 0),
                  fork ? 0 : stub::LaunchAddress(child->slot_),
-                 0,
+                 thread ? stub::ContextAddress(child->slot_) + stub::kHostTidOffset : 0,
                  stub::ContextAddress(child->slot_) + stub::kAliveOffset,
                  request.set_tls ? request.tls : 0,
                  token};
@@ -108,8 +113,17 @@ bool Thread::OnClone(uint64_t id, const seccomp_data& data) {
     return true;
   }
   clone_expected_ = false;
+  WatchNext();
+  core_->listener->WakeOnSameCore(!leaves_core_).IgnoreError();
   core_->listener->Continue(id);
   return true;
+}
+
+void Thread::BindThread(pid_t tid) {
+  token_.store(0);
+  context_->token = 0;
+  tid_.store(tid);
+  core_->threads.Add(tid, Ref<Thread>(this));
 }
 
 void Thread::Bind(pid_t tid, uint64_t hello_id) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "platform/systrap/core.h"
 
 namespace cloister::systrap {
@@ -17,6 +18,9 @@ using platform::Trap;
 
 constexpr uint32_t kBornBit = 1;
 constexpr uint32_t kAnsweredBit = 2;
+
+constexpr int64_t kSoonNs = 60'000;  // from an answer to the next event of a thread that calls often
+constexpr int kFewReturns = 2, kManyReturns = 1024;
 
 // A copy that the compiler may not split into a second look at guest memory.
 template <typename T>
@@ -32,29 +36,107 @@ bool IsError(int64_t result) { return result < 0 && result >= -4095; }
 
 bool Thread::OnDoorbell(uint64_t id, stub::Event event) {
   if (event == stub::Event::kBorn) return OnBorn(id);  // stopped from the start
-  if (state_.load() != State::kRunning) return false;
+  if (!Stop()) return false;
+  posted_ = false;
+  notif_id_ = id;
+  quick_returns_ = NowNs() - answered_at_ < kSoonNs ? quick_returns_ + 1 : 0;
+  return Serve(event);
+}
+
+bool Thread::OnPosted() {
+  posted_ = true;
+  return Serve(static_cast<stub::Event>(CopyOnce(context_->event)));
+}
+
+bool Thread::OnSleep(uint64_t id, uint64_t cycle) {
+  sleep_id_.store(id);
+  const uint32_t before = sleep_.fetch_or(kRang);
+  if ((before & kRang) != 0) return false;
+  if ((before & kAnswered) != 0) {
+    SendToSleeper();
+    return true;
+  }
+  return !Claim(cycle) || OnPosted();
+}
+
+bool Thread::CallsOften() const {
+  return tid_.load() != 0 && (posted_ || quick_returns_ >= returns_wanted_.load(std::memory_order_relaxed));
+}
+
+void Thread::Arm(int64_t now) {
+  ++cycle_;
+  armed_at_.store(now, std::memory_order_relaxed);
+  context_->cycle = cycle_;
+  std::atomic_ref(context_->wait_long).store(0, std::memory_order_relaxed);
+  armed_.store(2 * cycle_ + 1);
+  std::atomic_ref(context_->request).store(stub::kWatched);
+}
+
+bool Thread::HasPosted() const {
+  return std::atomic_ref(context_->request).load(std::memory_order_acquire) == stub::kPosted;
+}
+
+// The watch is read before the request word: another worker may serve the request and arm the thread anew.
+bool Thread::ClaimIfPosted() {
+  const uint64_t armed = armed_.load();
+  const bool unclaimed = armed % 2 == 1;
+  return unclaimed && HasPosted() && Claim(armed / 2);
+}
+
+bool Thread::Claim(uint64_t cycle) {
+  uint64_t armed = 2 * cycle + 1;
+  if (!armed_.compare_exchange_strong(armed, armed + 1) || !Stop()) return false;
+  returns_wanted_.store(std::max(kFewReturns, returns_wanted_.load(std::memory_order_relaxed) / 2),
+                        std::memory_order_relaxed);
+  return true;
+}
+
+Thread::Disarmed Thread::Disarm() {
+  const uint64_t armed = armed_.load();
+  const bool unclaimed = armed % 2 == 1;
+  uint32_t seen = stub::kWatched;
+  std::atomic_ref(context_->request).compare_exchange_strong(seen, stub::kUnwatched);
+  return unclaimed && seen == stub::kPosted && Claim(armed / 2) ? Disarmed::kClaimed : Disarmed::kRings;
+}
+
+void Thread::MissedWatch() {
+  returns_wanted_.store(std::min(kManyReturns, returns_wanted_.load(std::memory_order_relaxed) * 2),
+                        std::memory_order_relaxed);
+}
+
+bool Thread::Stop() {
+  State running = State::kRunning;
+  if (!state_.compare_exchange_strong(running, State::kStopped)) return false;
+  core_->turns.GuestStops();
+  return true;
+}
+
+std::string Thread::Describe() const {
+  return absl::StrCat("event ", context_->event, ", state ", static_cast<int>(state_.load()), ", pending ",
+                      static_cast<int>(pending_), report_ ? " reports" : "", posted_ ? " posted" : "",
+                      ", sleep ", sleep_.load(), ", armed ", armed_.load(), ", expects ", expected_next_, " of ",
+                      expected_count_);
+}
+
+// Owner.
+bool Thread::Serve(stub::Event event) {
+  expected_count_ = expected_next_ = 0;
   switch (event) {
     case stub::Event::kSyscall:
     case stub::Event::kFault:
     case stub::Event::kInterrupt:
-      return OnTrapEvent(id, event);
+      return OnTrapEvent(event);
     case stub::Event::kOpsDone:
-      return OnOpsDone(id);
+      return OnOpsDone();
     case stub::Event::kBorn:
     case stub::Event::kHello:
+    case stub::Event::kSleep:
       break;
   }
   return false;
 }
 
-void Thread::Stop(uint64_t id) {
-  notif_id_ = id;
-  expected_count_ = expected_next_ = 0;
-  State running = State::kRunning;
-  if (state_.compare_exchange_strong(running, State::kStopped)) core_->turns.GuestStops();
-}
-
-bool Thread::OnTrapEvent(uint64_t id, stub::Event event) {
+bool Thread::OnTrapEvent(stub::Event event) {
   if (pending_ != Pending::kNothing) {
     if (report_) return false;
     if (pending_ == Pending::kClone) EndClone(false);
@@ -65,6 +147,7 @@ bool Thread::OnTrapEvent(uint64_t id, stub::Event event) {
   Trap trap;
   if (event == stub::Event::kSyscall) {
     trap.kind = Trap::Kind::kSyscall;
+    if (core_->suggests_patches) trap.patch_site = CopyOnce(context_->patch_site);
   } else if (event == stub::Event::kFault) {
     trap.kind = Trap::Kind::kFault;
     trap.fault = {CopyOnce(context_->fault_signo), CopyOnce(context_->fault_code),
@@ -77,12 +160,11 @@ bool Thread::OnTrapEvent(uint64_t id, stub::Event event) {
     trap.kind = Trap::Kind::kInterrupt;
     interrupt_.store(false);
   }
-  Stop(id);
   handler_.load()->OnTrap(*this, trap);
   return true;
 }
 
-bool Thread::OnOpsDone(uint64_t id) {
+bool Thread::OnOpsDone() {
   if (pending_ == Pending::kNothing) return false;
   Trap trap;
   trap.kind = Trap::Kind::kOpsDone;
@@ -90,7 +172,6 @@ bool Thread::OnOpsDone(uint64_t id) {
   trap.ops_run = static_cast<uint32_t>(std::min<uint64_t>(CopyOnce(context_->ops_run), op_count_));
   if (pending_ == Pending::kClone) EndClone(IsError(trap.result));
   pending_ = Pending::kNothing;
-  Stop(id);
   handler_.load()->OnTrap(*this, trap);
   return true;
 }
@@ -122,6 +203,9 @@ bool Thread::OnMapping(uint64_t id, const seccomp_data& data) {
       lent_fd_ = call.fd;
       core_->listener->AddFd(id, call.fd, stub::kFirstInjectedFd + static_cast<int>(slot_));
     }
+    // What it says next, it may post.
+    if (expected_next_ == expected_count_) WatchNext();
+    core_->listener->WakeOnSameCore(!leaves_core_).IgnoreError();
     core_->listener->Continue(id);
     return true;
   }

@@ -83,6 +83,10 @@ void Turns::Adapt(bool slept) {
   queued_.store(0, std::memory_order_relaxed);
 }
 
+void Turns::EnsureListener() {
+  if (waiting_.load() == 0) Unpark();
+}
+
 void Turns::GuestRuns() {
   const bool further = running_.fetch_add(1) > 0;
   if (!is_worker && waiting_.load() == 0) {

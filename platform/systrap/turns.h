@@ -23,8 +23,12 @@ class Turns {
   // there already.
   void Leave(bool slept) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The calling worker will not listen for a while: another one does, if none does.
+  void EnsureListener() ABSL_LOCKS_EXCLUDED(mu_);
+
   void GuestRuns() ABSL_LOCKS_EXCLUDED(mu_);
   void GuestStops() { running_.fetch_sub(1); }
+  int running() const { return running_.load(std::memory_order_relaxed); }
 
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 

@@ -24,7 +24,7 @@ constexpr int kUnknownVerb = 3;
 // As they stand on the command line, before they are checked.
 struct RawGlobals {
   std::string root, log, log_format = "text", debug_log, platform = "systrap", network,
-                         file_access = "exclusive";
+                         file_access = "exclusive", spin = "on", patch = "on";
   std::string overlay, rootless, cgroup_manager;
   bool debug = false, strace = false, systemd_cgroup = false, version = false;
 };
@@ -42,6 +42,8 @@ void Declare(Flags* flags, RawGlobals* raw) {
   flags->Bool("strace", &raw->strace, "write every system call to the debug log");
   flags->String("file-access", &raw->file_access,
                 "exclusive or shared: whether others change the root file system");
+  flags->String("spin", &raw->spin, "on or off: whether a free core looks for a busy guest's next call");
+  flags->String("patch", &raw->patch, "on or off: whether call sites of a guest's libraries are patched");
   flags->String("overlay2", &raw->overlay, "none, or root:memory: writes to the root stay in memory");
   flags->String("rootless", &raw->rootless, "accepted");
   flags->Bool("systemd-cgroup", &raw->systemd_cgroup, "accepted");
@@ -88,6 +90,8 @@ absl::StatusOr<Globals> Check(const RawGlobals& raw) {
   RETURN_IF_ERROR(OneOf("log-format", raw.log_format, {"text", "json"}));
   RETURN_IF_ERROR(OneOf("platform", raw.platform, {"systrap"}));
   RETURN_IF_ERROR(OneOf("file-access", raw.file_access, {"exclusive", "shared"}));
+  RETURN_IF_ERROR(OneOf("spin", raw.spin, {"on", "off"}));
+  RETURN_IF_ERROR(OneOf("patch", raw.patch, {"on", "off"}));
   if (!raw.network.empty()) RETURN_IF_ERROR(OneOf("network", raw.network, {"none", "host"}));
   if (!raw.overlay.empty()) RETURN_IF_ERROR(OneOf("overlay2", raw.overlay, {"none", "root:memory"}));
   Globals globals;
@@ -96,6 +100,8 @@ absl::StatusOr<Globals> Check(const RawGlobals& raw) {
   globals.network_given = !raw.network.empty();
   if (raw.network == "none") globals.runtime.network = container::Runtime::Network::kNone;
   globals.runtime.strace = raw.strace;
+  globals.runtime.spin = raw.spin == "on";
+  globals.runtime.patch = raw.patch == "on";
   globals.runtime.root_shared = raw.file_access == "shared";
   globals.runtime.root_overlay = raw.overlay == "root:memory";
   if (!raw.overlay.empty()) globals.overlay = raw.overlay;

@@ -17,6 +17,8 @@ struct Runtime {
   bool strace = false;
   std::string debug_level = "warning";
   int debug_log = -1;         // borrowed; -1: none
+  bool spin = true;           // --spin
+  bool patch = true;          // --patch
   bool root_shared = false;   // --file-access=shared
   bool root_overlay = false;  // --overlay2=root:memory
 };

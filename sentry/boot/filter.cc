@@ -13,6 +13,11 @@
 
 #include "base/error/status.h"
 
+// Linux 6.6; not in Debian 12's headers.
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#endif
+
 namespace cloister::boot {
 namespace {
 
@@ -90,6 +95,7 @@ constexpr AllowedIoctl kIoctls[] = {
     {SECCOMP_IOCTL_NOTIF_SEND, "SECCOMP_IOCTL_NOTIF_SEND"},
     {SECCOMP_IOCTL_NOTIF_ADDFD, "SECCOMP_IOCTL_NOTIF_ADDFD"},
     {SECCOMP_IOCTL_NOTIF_ID_VALID, "SECCOMP_IOCTL_NOTIF_ID_VALID"},
+    {SECCOMP_IOCTL_NOTIF_SET_FLAGS, "SECCOMP_IOCTL_NOTIF_SET_FLAGS"},
     {TCGETS, "TCGETS"},
     {TCSETS, "TCSETS"},
     {TCSETSW, "TCSETSW"},

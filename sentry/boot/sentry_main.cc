@@ -86,6 +86,8 @@ absl::StatusOr<std::unique_ptr<platform::Platform>> MakePlatform(const control::
     return absl::InvalidArgumentError(absl::StrCat("unknown platform \"", config.platform(), "\""));
   }
   systrap::SystrapOptions options;
+  options.spin = !config.no_spin();
+  options.patch = !config.no_patch();
   options.on_killed_outside = [](pid_t pid) {
     LOG(kError, "stub %d was killed from outside; the sandbox ends", pid);
     _exit(1);

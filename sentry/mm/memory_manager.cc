@@ -197,7 +197,8 @@ ErrnoOr<Plan> MemoryManager::Unmap(uint64_t addr, uint64_t length) {
   plan.start = addr;
   plan.end = addr + *size;
   // Also where the list knows nothing: a mapping that grows down may have grown.
-  plan.ops.push_back(HostOp::Munmap(addr, *size));
+  const uint64_t from = std::max(addr, kMinAddress);
+  if (from < plan.end) plan.ops.push_back(HostOp::Munmap(from, plan.end - from));
   plan.before = areas_.Remove(plan.start, plan.end);
   return plan;
 }

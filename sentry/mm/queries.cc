@@ -50,6 +50,17 @@ Ref<MemoryManager> MemoryManager::Fork(Ref<AddressSpace> child, std::vector<Host
   return copy;
 }
 
+absl::InlinedVector<HostOp, 3> MemoryManager::PatchOps(uint64_t addr) const {
+  const auto [start, end] = PagesOf(addr, HostOp::kPatchBytes);
+  absl::MutexLock lock(&mu_);
+  const Area* const area = areas_.Find(addr);
+  if (area == nullptr || end > area->end || !area->file || area->shared()) return {};
+  if ((area->prot & (PROT_EXEC | PROT_WRITE)) != PROT_EXEC) return {};
+  constexpr int kAll = PROT_READ | PROT_WRITE | PROT_EXEC;
+  return {HostOp::Mprotect(start, end - start, kAll), HostOp::PatchCall(addr),
+          HostOp::Mprotect(start, end - start, area->prot)};
+}
+
 std::optional<Area> MemoryManager::AreaAt(uint64_t addr) const {
   absl::MutexLock lock(&mu_);
   const Area* const area = areas_.Find(addr);

@@ -31,6 +31,13 @@ bool MayChange(Task& task, Task& target) {
   return ours.Has(CAP_SYS_NICE) || (theirs && (ours.euid == theirs->uid || ours.euid == theirs->euid));
 }
 
+// The host's id of a task; without one the host calls below would mean this worker.
+ErrnoOr<pid_t> HostId(const Task& target) {
+  const pid_t tid = target.host_tid();
+  if (tid <= 0) return Errno::kSrch;
+  return tid;
+}
+
 Answer SchedYield(Task&, const SyscallArgs&) { return 0; }
 
 ErrnoOr<int> SchedSetaffinity(Task& task, const SyscallArgs& args) {
@@ -41,7 +48,7 @@ ErrnoOr<int> SchedSetaffinity(Task& task, const SyscallArgs& args) {
   const size_t size = std::min(args.Size(1), sizeof set);
   TRY_VOID(usermem::CopyInBytes(task.space(), args.Addr(2),
                                 std::as_writable_bytes(std::span(&set, 1)).first(size)));
-  if (sched_setaffinity(target->host_tid(), sizeof set, &set) != 0) return FromHostErrno(errno);
+  if (sched_setaffinity(TRY(HostId(*target)), sizeof set, &set) != 0) return FromHostErrno(errno);
   return 0;
 }
 
@@ -51,7 +58,7 @@ ErrnoOr<int> SchedGetaffinity(Task& task, const SyscallArgs& args) {
   if (args.Size(1) < needed || args.Size(1) % sizeof(uint64_t) != 0) return Errno::kInval;
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(target->host_tid(), sizeof set, &set) != 0) return FromHostErrno(errno);
+  if (sched_getaffinity(TRY(HostId(*target)), sizeof set, &set) != 0) return FromHostErrno(errno);
   const size_t size = std::min(args.Size(1), needed);
   TRY_VOID(usermem::CopyOutBytes(task.space(), args.Addr(2), std::as_bytes(std::span(&set, 1)).first(size)));
   return static_cast<int>(size);
@@ -63,7 +70,7 @@ ErrnoOr<int> Getcpu(Task& task, const SyscallArgs& args) {
   int cpu = std::max(sched_getcpu(), 0);
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(task.host_tid(), sizeof set, &set) == 0 && !CPU_ISSET(cpu, &set)) {
+  if (sched_getaffinity(TRY(HostId(task)), sizeof set, &set) == 0 && !CPU_ISSET(cpu, &set)) {
     for (cpu = 0; cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &set);) ++cpu;
   }
   if (args.Addr(0) != 0) TRY_VOID(task.CopyOut(args.Ptr<uint32_t>(0), static_cast<uint32_t>(cpu)));
@@ -161,7 +168,8 @@ ErrnoOr<int> Setpriority(Task& task, const SyscallArgs& args) {
     if (nice < target->nice.load() && !task.cred()->Has(CAP_SYS_NICE)) return Errno::kAcces;
     target->nice = nice;
     // Lowering it on the host may be refused; the guest's number is its own.
-    static_cast<void>(setpriority(PRIO_PROCESS, static_cast<id_t>(target->host_tid()), std::max(nice, 0)));
+    const ErrnoOr<pid_t> host = HostId(*target);
+    if (host.ok()) static_cast<void>(setpriority(PRIO_PROCESS, static_cast<id_t>(*host), std::max(nice, 0)));
   }
   return 0;
 }

@@ -103,6 +103,7 @@ void Task::SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager>
     absl::MutexLock lock(&own_mu_);
     old_thread = std::exchange(thread_, std::move(thread));
     quick_given_.store(false, std::memory_order_release);
+    quick_ids_stale_.store(true, std::memory_order_relaxed);
     mm_ = std::move(mm);
   }
   host_gone_.store(false, std::memory_order_release);

@@ -165,6 +165,7 @@ void Task::ReparentChildrenLocked(ThreadGroup& group) {
   ThreadGroup* const adopter = NewParentFor(group, kernel.InitOfLocked(group.container_id));
   for (Ref<ThreadGroup>& child : std::exchange(group.children, {})) {
     child->parent = adopter;
+    for (Task* task : child->tasks) task->GiveQuickIdsLocked();
     for (Task* task : child->tasks) {
       if (task->parent_death_signal == 0) continue;
       siginfo_t info = {};

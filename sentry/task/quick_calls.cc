@@ -19,6 +19,22 @@ void Task::TakeQuickState() {
   UpdateWorkPendingLocked();
 }
 
+// Called again for a running guest when its parent changes.
+void Task::GiveQuickIdsLocked() {
+  absl::MutexLock lock(&own_mu_);
+  if (!thread_ || !cred_) return;
+  const auto id = [](auto value) { return static_cast<uint32_t>(value); };
+  platform::QuickIds ids;
+  ids.pid = id(pid());
+  ids.tid = id(tid());
+  ids.parent_pid = id(group_->parent != nullptr ? group_->parent->pid() : 0);
+  ids.uid = cred_->uid;
+  ids.euid = cred_->euid;
+  ids.gid = cred_->gid;
+  ids.egid = cred_->egid;
+  thread_->GiveQuickIds(ids);
+}
+
 // The guest runs next. Not with --strace, which is to show every call.
 void Task::GiveQuickState() {
   if (!thread_->HasQuickCalls() || kernel().tracer() != nullptr) return;
@@ -27,6 +43,10 @@ void Task::GiveQuickState() {
   state.signal_mask = mask_.bits();
   state.robust_list = robust_list;
   state.may_advise = mm_ && mm_->LockedBytes() == 0;
+  if (quick_ids_stale_.exchange(false, std::memory_order_relaxed)) {
+    absl::MutexLock lock(&kernel().tree_mu());
+    GiveQuickIdsLocked();
+  }
   thread_->GiveQuickState(state);
   quick_given_.store(true, std::memory_order_release);
   if (!mask_held_.load(std::memory_order_acquire)) return;

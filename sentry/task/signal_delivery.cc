@@ -82,7 +82,7 @@ Task::Delivery Task::DoPendingWork() {
         return Delivery::kGivenAway;
       case NextWork::kStandStill:
         call_.reset();
-        if (Park()) return Delivery::kGivenAway;
+        if (ParkThread()) return Delivery::kGivenAway;
         Disarm();
         break;
       case NextWork::kSignal:

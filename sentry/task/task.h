@@ -90,7 +90,8 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
     kSignalFrame,
     kSigreturn,
     kClone,
-    kForkChild
+    kForkChild,
+    kPatchCall
   };
 
   Task(Ref<ThreadGroup> group, pid_t tid);
@@ -109,9 +110,14 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   void RunOps(AfterOps after, std::span<const platform::HostOp> ops);
   void OnOpsDone(const platform::Trap& trap);
   void OnWake() override;
+  // Parker::Park, told to the platform.
+  bool ParkThread();
+  // A call site is patched before its call is served. False: it is not to be.
+  bool StartPatch(uint64_t site);
 
   // quick_calls.cc: what the guest settles without a trap.
   void TakeQuickState();
+  void GiveQuickIdsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   void GiveQuickState() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
 
   // signal_delivery.cc.

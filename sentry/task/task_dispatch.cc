@@ -33,7 +33,7 @@ void Task::OnTrap(platform::GuestThread&, const Trap& trap) {
   TakeQuickState();
   switch (trap.kind) {
     case Trap::Kind::kSyscall:
-      ServeSyscall();
+      if (trap.patch_site == 0 || !StartPatch(trap.patch_site)) ServeSyscall();
       return;
     case Trap::Kind::kFault: {
       last_fault_ = trap.fault;
@@ -140,6 +140,23 @@ void Task::FinishPlan(RunPlan run) {
   }
 }
 
+bool Task::StartPatch(uint64_t site) {
+  if (!TakeMemoryOp()) return false;
+  const auto ops = mm_->PatchOps(site);
+  if (ops.empty()) {
+    ReleaseMemoryOp();
+    return false;
+  }
+  LOG(kDebug, "the call site at %x is patched", site);
+  RunOps(AfterOps::kPatchCall, ops);
+  return true;
+}
+
+bool Task::ParkThread() {
+  thread_->WillWait();
+  return Park();
+}
+
 void Task::ParkOn(const Block& block) {
   if (call_ == nullptr) {
     LOG(kError, "syscall %d blocks without a call", args_.number());
@@ -200,7 +217,7 @@ void Task::StepParked() {
         return;
       }
       if (still) {
-        if (Park()) return;
+        if (ParkThread()) return;
         continue;
       }
     }
@@ -227,7 +244,7 @@ void Task::StepParked() {
       Arm(block_);
       continue;
     }
-    if (Park()) return;
+    if (ParkThread()) return;
   }
 }
 
@@ -322,6 +339,10 @@ void Task::OnOpsDone(const Trap& trap) {
       return;
     case AfterOps::kForkChild:
       FinishForkChild(trap);
+      return;
+    case AfterOps::kPatchCall:
+      ReleaseMemoryOp();
+      ServeSyscall();
       return;
   }
 }

@@ -17,6 +17,7 @@ constexpr uint64_t kUserEnd = 0x7ffffffff000;
 TaskParts::TaskParts(Ref<ThreadGroup> group, pid_t tid) : group_(std::move(group)), tid_(tid) {}
 
 void TaskParts::SetCred(auth::CredRef cred) {
+  quick_ids_stale_.store(true, std::memory_order_relaxed);
   absl::MutexLock lock(&own_mu_);
   cred_.swap(cred);
 }

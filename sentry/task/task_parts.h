@@ -116,6 +116,8 @@ class TaskParts {
   // The table, its own from now on.
   Ref<vfs::FdTable> UnshareFiles() ABSL_LOCKS_EXCLUDED(own_mu_);
 
+  std::atomic<bool> quick_ids_stale_{true};  // what the platform answers getuid(2) and its kin with
+
   const Ref<ThreadGroup> group_;
   std::atomic<pid_t> tid_;  // changes once, when a thread that is not the leader calls execve(2)
 

@@ -1,0 +1,65 @@
+#ifndef CLOISTER_PLATFORM_SYSTRAP_WATCH_H_
+#define CLOISTER_PLATFORM_SYSTRAP_WATCH_H_
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "base/own/ref.h"
+
+namespace cloister::systrap {
+
+class Thread;
+class Turns;
+
+// Nanoseconds of CLOCK_MONOTONIC.
+int64_t NowNs();
+
+// The threads that are looked at instead of being rung for, because they have called often of late and a core
+// is free: a worker, the watcher, spins on their request words. It gives up some time after the last answer,
+// at once when guests want its core, and for a while when it was put off its core by somebody else.
+//
+// A thread's request word is armed before it is answered. A request is claimed in the sentry's own memory
+// (Thread::Claim), so that nobody serves it twice, whatever the guest writes into its page.
+class Watch {
+ public:
+  // Never watches where `enabled` is false or there is one core only.
+  Watch(Turns* turns, int cores, bool enabled);
+  ~Watch();
+
+  enum class Verdict {
+    kNo,       // the thread will ring
+    kWatched,  // by a worker that spins already
+    kSpin,     // by the calling worker: it has to call Await before it listens again
+  };
+  // To be called by a worker just before it answers `thread`, which is armed unless the verdict is kNo.
+  Verdict Add(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Spins until a watched thread has posted a request, and claims it. Null: it does not pay any more.
+  Ref<Thread> Await() ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  bool CoreIsFree(int more) const;
+  void LostCore(int64_t now);
+  void Refresh(std::vector<Ref<Thread>>* mine, uint64_t* version) ABSL_LOCKS_EXCLUDED(mu_);
+  void Remove(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
+  // Lets go of a thread; true if it has posted in the last moment and is the caller's now.
+  bool Drop(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
+  Ref<Thread> DropAll(const std::vector<Ref<Thread>>& mine) ABSL_LOCKS_EXCLUDED(mu_);
+
+  Turns* const turns_;
+  const int cores_;
+  const bool enabled_;
+  std::atomic<int> watchers_{0};
+  std::atomic<int64_t> not_before_{0};  // a watcher lost its core: none spins until then
+  std::atomic<int64_t> next_break_{0};  // how long the next such break is
+  std::atomic<uint64_t> version_{0};    // of threads_
+  absl::Mutex mu_;                      // leaf lock
+  std::vector<Ref<Thread>> threads_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace cloister::systrap
+
+#endif  // CLOISTER_PLATFORM_SYSTRAP_WATCH_H_
