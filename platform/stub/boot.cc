@@ -20,7 +20,7 @@ constexpr int kMapSharedFixed = 0x11;
 constexpr int kMapStacks = 0x4032;  // MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
 constexpr uint64_t kPage = 4096;
 constexpr int kProtReadExecute = 5, kProtAll = 7;
-constexpr uint64_t kArchSetGs = 0x1001;  // asm/prctl.h
+constexpr uint64_t kArchSetGs = 0x1001;                   // asm/prctl.h
 constexpr uint32_t kGuestVersion = (6 << 16) | (6 << 8);  // as uname(2)'s release, 6.6.0
 constexpr uint64_t kMostVdsoData = 64 * kPage;
 constexpr int kSolSocket = 1, kScmRights = 1;

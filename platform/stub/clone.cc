@@ -10,7 +10,7 @@ namespace {
 constexpr int kProtReadWrite = 3;
 constexpr int kMapSharedFixed = 0x11;
 constexpr uint64_t kArchSetGs = 0x1001;  // asm/prctl.h
-constexpr uint64_t kFrameHead = 8;  // the return address below the ucontext
+constexpr uint64_t kFrameHead = 8;       // the return address below the ucontext
 
 long HostClone(const Clone& clone, uint64_t stack, uint64_t slot) {
   return stub_call(__NR_clone, clone.flags, stack, clone.parent_tid, ContextAddress(slot) + kAliveOffset,

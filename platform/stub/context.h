@@ -141,7 +141,8 @@ static_assert(sizeof(Context) <= 4096);
 static_assert(offsetof(Context, self) == STUB_CONTEXT_SELF && offsetof(Context, magic) == STUB_CONTEXT_MAGIC);
 static_assert(offsetof(Context, interrupted) == STUB_CONTEXT_INTERRUPTED);
 static_assert(offsetof(Context, stack) == STUB_CONTEXT_STACK);
-static_assert(offsetof(user_regs_struct, orig_rax) == STUB_REG_ORIG_RAX && offsetof(user_regs_struct, ss) == STUB_REG_SS);
+static_assert(offsetof(user_regs_struct, orig_rax) == STUB_REG_ORIG_RAX &&
+              offsetof(user_regs_struct, ss) == STUB_REG_SS);
 inline constexpr uint64_t kAliveOffset = offsetof(Context, alive);
 inline constexpr uint64_t kHostTidOffset = offsetof(Context, host_tid);
 

@@ -79,8 +79,8 @@ Event Describe(Context* context, UContext* uc, int signo, const SigInfo* info) {
   return Event::kFault;
 }
 
-// Whether the signal is a system call of the guest that came by another way than `syscall`: a patched call that
-// found GS taken, or one that met its own patching. The registers are made what `syscall` leaves.
+// Whether the signal is a system call of the guest that came by another way than `syscall`: a patched call
+// that found GS taken, or one that met its own patching. The registers are made what `syscall` leaves.
 bool IsMendedCall(int signo, UContext* uc) {
   const uint64_t rip = uc->mc.rip;
   const bool at_entry = signo == kSigSegv && rip == reinterpret_cast<uint64_t>(stub_entry);
@@ -171,7 +171,8 @@ extern "C" void stub_handler(int signo, SigInfo* info, UContext* uc) {
     Obey(context, uc, static_cast<long>(context->reframe_answer));
     return;
   }
-  if (trapped) return ServeCall(context, uc, static_cast<uint64_t>(static_cast<int64_t>(info->syscall_nr)), true);
+  if (trapped)
+    return ServeCall(context, uc, static_cast<uint64_t>(static_cast<int64_t>(info->syscall_nr)), true);
   if (signo == kSigIll && MendAt(uc->mc.rip) == Mend::kRetry) return;
   if (IsMendedCall(signo, uc)) return ServeCall(context, uc, uc->mc.rax, false);
   // Where the guest cannot go on is where it wanted to go.

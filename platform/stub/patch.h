@@ -5,9 +5,9 @@
 
 #include "platform/stub/internal.h"
 
-// Patched call sites. `mov $nr,%eax; syscall` (7 bytes) becomes `jmp *slot`, where the slot is the first word of
-// an entry of the table at kPatchBase: code that loads the number and the address to return to and goes on at
-// stub_entry. The table is private memory of the process: a fork takes it along.
+// Patched call sites. `mov $nr,%eax; syscall` (7 bytes) becomes `jmp *slot`, where the slot is the first word
+// of an entry of the table at kPatchBase: code that loads the number and the address to return to and goes on
+// at stub_entry. The table is private memory of the process: a fork takes it along.
 //
 //   b8 nr nr nr nr 0f 05      mov $nr,%eax; syscall
 //   ff 24 25 lo mi 06 00      jmp *0x0006milo

@@ -40,13 +40,16 @@ bool Sigprocmask(Quick* quick, const user_regs_struct& regs, long* result) {
       return false;
     }
   }
-  if (regs.rdx != 0 && stub_copy(reinterpret_cast<void*>(regs.rdx), &old, sizeof old) != 0) *result = -kEFault;
+  if (regs.rdx != 0 && stub_copy(reinterpret_cast<void*>(regs.rdx), &old, sizeof old) != 0)
+    *result = -kEFault;
   return true;
 }
 
 bool Madvise(const user_regs_struct& regs, long* result) {
   if (regs.rdx != kDontNeed && regs.rdx != kFree) return false;
-  if (regs.rdi % kPage != 0 || regs.rdi < kPatchBase + kPatchBytes || regs.rdi >= kImageBase || regs.rsi > kImageBase - regs.rdi) return false;
+  if (regs.rdi % kPage != 0 || regs.rdi < kPatchBase + kPatchBytes || regs.rdi >= kImageBase ||
+      regs.rsi > kImageBase - regs.rdi)
+    return false;
   *result = stub_call(__NR_madvise, regs.rdi, regs.rsi, regs.rdx);
   return true;
 }

@@ -23,8 +23,8 @@ class Births {
   // Null if nobody with that token is expected (any more).
   Ref<Thread> Take(uint64_t token) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Takes the processes that were asked for before `asked_before`, or all children. A thread may be silent for
-  // as long as it likes: it ends with its process.
+  // Takes the processes that were asked for before `asked_before`, or all children. A thread may be silent
+  // for as long as it likes: it ends with its process.
   std::vector<Ref<Thread>> TakeOld(absl::Time asked_before) ABSL_LOCKS_EXCLUDED(mu_);
   // When the oldest process was asked for; InfiniteFuture if there is none.
   absl::Time Oldest() ABSL_LOCKS_EXCLUDED(mu_);

@@ -29,7 +29,8 @@ void KillStranger(pid_t tid) {
 }
 
 void KillLiar(Thread& thread) {
-  LOG(kWarning, "host thread %d broke the stub's protocol: killed (%s)", thread.host_tid(), thread.Describe());
+  LOG(kWarning, "host thread %d broke the stub's protocol: killed (%s)", thread.host_tid(),
+      thread.Describe());
   thread.KillProcess();
 }
 

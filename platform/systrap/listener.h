@@ -16,8 +16,8 @@ class Listener {
  public:
   explicit Listener(UniqueFd fd) : fd_(std::move(fd)) {}
 
-  // Whether a notification wakes its receiver on the core of the sender, and an answer likewise; else the host
-  // chooses. The host call is made only if that changes.
+  // Whether a notification wakes its receiver on the core of the sender, and an answer likewise; else the
+  // host chooses. The host call is made only if that changes.
   absl::Status WakeOnSameCore(bool same);
 
   // Waits for one notification. 0, or an errno: EINTR; ENOENT if its sender died meanwhile, or if

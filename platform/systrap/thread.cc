@@ -70,8 +70,9 @@ void Thread::GiveQuickState(const platform::QuickState& state) {
 void Thread::GiveQuickIds(const platform::QuickIds& ids) {
   stub::Quick& quick = context_->quick;
   const std::pair<uint32_t&, uint32_t> words[] = {
-      {quick.pid, ids.pid},   {quick.tid, ids.tid}, {quick.parent_pid, ids.parent_pid}, {quick.uid, ids.uid},
-      {quick.euid, ids.euid}, {quick.gid, ids.gid}, {quick.egid, ids.egid}};
+      {quick.pid, ids.pid},  {quick.tid, ids.tid},   {quick.parent_pid, ids.parent_pid},
+      {quick.uid, ids.uid},  {quick.euid, ids.euid}, {quick.gid, ids.gid},
+      {quick.egid, ids.egid}};
   for (const auto& [word, id] : words) Word(word).store(id, std::memory_order_relaxed);
 }
 
@@ -146,7 +147,8 @@ void Thread::SendToSleeper() {
 void Thread::Deliver() {
   answered_at_ = NowNs();
   if (posted_) {
-    std::atomic_ref<int64_t>(context_->answer).store(static_cast<int64_t>(answer_), std::memory_order_relaxed);
+    std::atomic_ref<int64_t>(context_->answer)
+        .store(static_cast<int64_t>(answer_), std::memory_order_relaxed);
     const uint32_t before = Word(context_->reply).exchange(stub::kReplied);
     if (before == stub::kSleeping && (sleep_.fetch_or(kAnswered) & kRang) != 0) SendToSleeper();
   } else {

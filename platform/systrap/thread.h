@@ -59,8 +59,8 @@ class Thread final : public platform::GuestThread {
 
   // --- For the dispatcher. False: the stub does what an honest one never does. ---
   bool OnDoorbell(uint64_t id, stub::Event event);
-  // The answer to a posted event is long in coming: the stub sleeps in its doorbell, and this worker serves the
-  // event if the one that watched is busy elsewhere.
+  // The answer to a posted event is long in coming: the stub sleeps in its doorbell, and this worker serves
+  // the event if the one that watched is busy elsewhere.
   bool OnSleep(uint64_t id, uint64_t cycle);
   // Serves the event of a request that was claimed.
   bool OnPosted();
@@ -147,17 +147,17 @@ class Thread final : public platform::GuestThread {
   std::atomic<uint64_t> token_{0};
 
   platform::Registers regs_ = {};
-  uint64_t notif_id_ = 0;  // the doorbell in which the stub waits
-  bool posted_ = false;    // it does not: it looks at Context::reply
+  uint64_t notif_id_ = 0;     // the doorbell in which the stub waits
+  bool posted_ = false;       // it does not: it looks at Context::reply
   bool leaves_core_ = false;  // its answer is to wake it on another core: this worker will spin on this one
   int64_t answered_at_ = 0;
   int quick_returns_ = 0;  // doorbells that came soon after an answer, in a row
   uint64_t cycle_ = 0;     // of the last watch
 
-  std::atomic<uint64_t> armed_{0};           // 2 * cycle + 1; + 1 once it is claimed
+  std::atomic<uint64_t> armed_{0};  // 2 * cycle + 1; + 1 once it is claimed
   std::atomic<int64_t> armed_at_{0};
-  std::atomic<int> returns_wanted_{2};       // before the next watch; more after one in vain
-  std::atomic<uint32_t> sleep_{0};           // kRang, kAnswered: whoever is second answers the sleeper
+  std::atomic<int> returns_wanted_{2};  // before the next watch; more after one in vain
+  std::atomic<uint32_t> sleep_{0};      // kRang, kAnswered: whoever is second answers the sleeper
   std::atomic<uint64_t> sleep_id_{0};
 
   stub::Answer answer_ = stub::Answer::kResume;

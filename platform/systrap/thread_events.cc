@@ -114,8 +114,8 @@ bool Thread::Stop() {
 std::string Thread::Describe() const {
   return absl::StrCat("event ", context_->event, ", state ", static_cast<int>(state_.load()), ", pending ",
                       static_cast<int>(pending_), report_ ? " reports" : "", posted_ ? " posted" : "",
-                      ", sleep ", sleep_.load(), ", armed ", armed_.load(), ", expects ", expected_next_, " of ",
-                      expected_count_);
+                      ", sleep ", sleep_.load(), ", armed ", armed_.load(), ", expects ", expected_next_,
+                      " of ", expected_count_);
 }
 
 // Owner.

@@ -33,7 +33,8 @@ using platform::AddressSpace;
 // none of them (Linux has then changed the earlier ones).
 class MemoryManager : public RefCounted {
  public:
-  // Linux: vm.mmap_min_addr and vm.max_map_count. Below, the platform may have memory of its own in the guest.
+  // Linux: vm.mmap_min_addr and vm.max_map_count. Below, the platform may have memory of its own in the
+  // guest.
   static constexpr uint64_t kMinAddress = 0x70000;
   static constexpr size_t kMaxAreas = 65530;
 
@@ -104,8 +105,8 @@ class MemoryManager : public RefCounted {
   uint64_t TotalBytes() const ABSL_LOCKS_EXCLUDED(mu_);
   uint64_t LockedBytes() const ABSL_LOCKS_EXCLUDED(mu_);
 
-  // How the call site at addr is patched (HostOp::PatchCall), with the protection of its pages changed meanwhile.
-  // Empty where it is not to be: only in a file's text that is mapped for this process alone.
+  // How the call site at addr is patched (HostOp::PatchCall), with the protection of its pages changed
+  // meanwhile. Empty where it is not to be: only in a file's text that is mapped for this process alone.
   absl::InlinedVector<HostOp, 3> PatchOps(uint64_t addr) const ABSL_LOCKS_EXCLUDED(mu_);
 
   // What a futex word is known by: private memory by (this, address), shared by file and offset.
