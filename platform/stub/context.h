@@ -103,10 +103,12 @@ struct Context {
   uint32_t wait_long;            // sentry to stub: the call is parked, it will take a while
   uint64_t cycle;                // sentry to stub: which watch this is
   alignas(64) uint32_t reply;    // kNoReply …
+  uint32_t writes;               // sentry to stub, before reply: results in the window
   int64_t answer;                // sentry to stub, before reply
 
   // Stub to sentry.
   alignas(64) uint64_t event;  // of a posted request
+  uint64_t window;             // kSyscall: 1 if the window holds ranges (window.h)
   uint64_t patch_site;         // kSyscall: a call site that is worth patching, or 0
   int32_t fault_signo;
   int32_t fault_code;

@@ -7,7 +7,7 @@
 namespace cloister::stub {
 namespace {
 
-constexpr long kEIntr = 4;
+constexpr long kEIntr = 4, kEFault = 14;
 // How long a posted event is waited for before the thread sleeps. A pause is some 40 to 140 cycles.
 constexpr int kPatience = 1500;
 constexpr uint64_t kTrapFlag = 0x100;
@@ -82,6 +82,7 @@ long Ring(Event event, uint64_t token) {
 long Ask(Context* context, Event event) {
   context->event = static_cast<uint64_t>(event);
   const uint64_t cycle = context->cycle;
+  context->writes = 0;
   __atomic_store_n(&context->reply, kNoReply, __ATOMIC_RELAXED);
   uint32_t watched = kWatched;
   if (__atomic_compare_exchange_n(&context->request, &watched, kPosted, false, __ATOMIC_SEQ_CST,
@@ -94,6 +95,9 @@ long Ask(Context* context, Event event) {
 void Obey(Context* context, UContext* uc, long answer) {
   for (;;) {
     Event next = Event::kOpsDone;
+    if (context->writes != 0 && !StoreResults(context) && answer == static_cast<long>(Answer::kResume)) {
+      context->regs.rax = static_cast<uint64_t>(-kEFault);
+    }
     if (answer == static_cast<long>(Answer::kResume)) {
       if (MayLeave(context, uc)) return;
       answer = AskInterrupt(context);
@@ -132,6 +136,7 @@ void Obey(Context* context, UContext* uc, long answer) {
 extern "C" void stub_serve(Context* context) {
   if (AnswerQuickly(context)) return;
   context->patch_site = 0;
+  FillWindow(context);
   Obey(context, nullptr, Ask(context, Event::kSyscall));
 }
 

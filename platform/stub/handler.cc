@@ -104,6 +104,7 @@ void ServeCall(Context* context, UContext* uc, uint64_t nr, bool may_patch) {
     uc->mc.rax = context->regs.rax;
     return;
   }
+  FillWindow(context);
   Obey(context, uc, Ask(context, Event::kSyscall));
 }
 

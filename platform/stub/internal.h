@@ -79,6 +79,11 @@ long RunClone(Context* context, UContext* uc, uint64_t slot, bool* stop);
 // Answers the guest's call of context->regs where Quick allows it. False: it is the sentry's.
 bool AnswerQuickly(Context* context);
 
+// Copies small arguments of the call in context->regs into the window, and announces where small results may go.
+void FillWindow(Context* context);
+// Stores what the sentry has left there. False: not all of it could be.
+bool StoreResults(Context* context);
+
 // Tells the sentry of an event and waits for its answer.
 long Ask(Context* context, Event event);
 // Obeys an answer, and asks again, until the guest is to run on with context->regs. They have been loaded

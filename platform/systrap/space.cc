@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "platform/systrap/inline_window.h"
+
 namespace cloister::systrap {
 namespace {
 
@@ -26,6 +28,9 @@ void MarkAlive(stub::Context* context) {
 }  // namespace
 
 size_t Space::Read(uint64_t addr, std::span<std::byte> dst) {
+  if (InlineWindow* window = InlineWindow::Of(this); window != nullptr && window->Read(addr, dst)) {
+    return dst.size();
+  }
   const iovec local = {dst.data(), dst.size()};
   const iovec remote = {reinterpret_cast<void*>(addr), dst.size()};
   absl::ReaderMutexLock lock(&mu_);
@@ -35,6 +40,13 @@ size_t Space::Read(uint64_t addr, std::span<std::byte> dst) {
 }
 
 size_t Space::Write(uint64_t addr, std::span<const std::byte> src) {
+  if (InlineWindow* window = InlineWindow::Of(this); window != nullptr && window->Write(addr, src)) {
+    return src.size();
+  }
+  return WriteMemory(addr, src);
+}
+
+size_t Space::WriteMemory(uint64_t addr, std::span<const std::byte> src) {
   const iovec local = {const_cast<std::byte*>(src.data()), src.size()};
   const iovec remote = {reinterpret_cast<void*>(addr), src.size()};
   absl::ReaderMutexLock lock(&mu_);

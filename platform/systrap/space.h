@@ -24,6 +24,8 @@ class Space final : public platform::AddressSpace {
 
   size_t Read(uint64_t addr, std::span<std::byte> dst) override ABSL_LOCKS_EXCLUDED(mu_);
   size_t Write(uint64_t addr, std::span<const std::byte> src) override ABSL_LOCKS_EXCLUDED(mu_);
+  // As Write, past the inline window.
+  size_t WriteMemory(uint64_t addr, std::span<const std::byte> src) ABSL_LOCKS_EXCLUDED(mu_);
   uint64_t CpuTimeNs() const override ABSL_LOCKS_EXCLUDED(mu_);
 
   uint32_t index() const { return index_; }

@@ -45,6 +45,7 @@ Thread::Thread(Core* core, Ref<HostProcess> process, uint32_t slot, platform::Tr
       starts_stopped_(starts_stopped),
       state_(starts_stopped ? State::kStopped : State::kRunning),
       birth_(starts_stopped ? 0 : kBornBit),
+      window_(&process_->space(), context_),
       handler_(handler) {
   Quick(context_->quick.calls).store(0);  // the slot's last user has left its own
   Quick(context_->quick.held).store(0);
@@ -125,6 +126,7 @@ void Thread::WatchNext() {
 void Thread::FinishAnswer(stub::Answer answer, int lend_fd) {
   answer_ = answer;
   answer_fd_ = lend_fd;
+  if (const uint32_t writes = window_.Publish(); writes != 0) context_->writes = writes;
   const bool born = (birth_.load() & kBornBit) != 0;
   // What is to be checked by a notification is watched from there on.
   const bool notifies = answer == stub::Answer::kClone || (answer == stub::Answer::kOps && notifies_);
@@ -190,6 +192,7 @@ void Thread::LeaveAtLast() {
 }
 
 void Thread::WillWait() {
+  window_.Settle();
   if (posted_) Word(context_->wait_long).store(1, std::memory_order_relaxed);
 }
 

@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "platform/api/guest_thread.h"
 #include "platform/systrap/host_process.h"
+#include "platform/systrap/inline_window.h"
 
 namespace cloister::systrap {
 
@@ -147,6 +148,7 @@ class Thread final : public platform::GuestThread {
   std::atomic<uint64_t> token_{0};
 
   platform::Registers regs_ = {};
+  InlineWindow window_;
   uint64_t notif_id_ = 0;     // the doorbell in which the stub waits
   bool posted_ = false;       // it does not: it looks at Context::reply
   bool leaves_core_ = false;  // its answer is to wake it on another core: this worker will spin on this one

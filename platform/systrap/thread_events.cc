@@ -148,6 +148,7 @@ bool Thread::OnTrapEvent(stub::Event event) {
   if (event == stub::Event::kSyscall) {
     trap.kind = Trap::Kind::kSyscall;
     if (core_->suggests_patches) trap.patch_site = CopyOnce(context_->patch_site);
+    if (CopyOnce(context_->window) == 1) window_.Open();
   } else if (event == stub::Event::kFault) {
     trap.kind = Trap::Kind::kFault;
     trap.fault = {CopyOnce(context_->fault_signo), CopyOnce(context_->fault_code),
@@ -161,6 +162,7 @@ bool Thread::OnTrapEvent(stub::Event event) {
     interrupt_.store(false);
   }
   handler_.load()->OnTrap(*this, trap);
+  InlineWindow::LeaveWorker();
   return true;
 }
 
