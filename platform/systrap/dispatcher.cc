@@ -90,6 +90,11 @@ void Dispatcher::Handle(const seccomp_notif& notif) {
   Ref<Thread> thread = core_->threads.Find(tid);
   if (!thread) {
     if (doorbell && event == stub::Event::kHello) return Hello(notif);
+    // A thread that was told to end while it went to sleep: it is not known any more.
+    if (doorbell && event == stub::Event::kSleep) {
+      core_->listener->Send(notif.id, static_cast<int64_t>(stub::Answer::kExit));
+      return;
+    }
     if (doorbell) thread = FirstRing(notif);
     if (!thread) return KillStranger(tid);
   }
