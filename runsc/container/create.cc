@@ -194,6 +194,7 @@ absl::Status Creation::StartProcesses() {
     sentry.stdio = stdio_.fds;
     sentry.preserved = stdio_.preserved;
     sentry.clone_flags = clone_flags;
+    sentry.oom_score_adj = options_.spec.process->oom_score_adj.value_or(sentry.oom_score_adj);
     sentry_ = TRY_STATUS(sandbox::StartSentry(sentry));
     return absl::OkStatus();
   }));
@@ -205,18 +206,11 @@ absl::Status Creation::StartProcesses() {
   return Identify(sentry_.pid, &state_.sentry);
 }
 
-// Lowering it takes CAP_SYS_RESOURCE, which a nested runsc may lack: the guest sees the value it asked
-// for all the same.
+// The sentry has it already. Where it cannot be set, the guest sees the value it asked for all the same.
 void Creation::AdjustOomScores() const {
   const std::optional<int32_t> score = options_.spec.process->oom_score_adj;
   if (!score.has_value()) return;
-  const std::string text = absl::StrCat(*score);
-  for (const pid_t pid : {sentry_.pid, monitor_.pid, gofer_.pid}) {
-    const UniqueFd file(open(absl::StrCat("/proc/", pid, "/oom_score_adj").c_str(), O_WRONLY | O_CLOEXEC));
-    if (!file.ok() || write(file.get(), text.data(), text.size()) < 0) {
-      LOG(kWarning, "cannot set oom_score_adj of %d to %s: %s", pid, text, strerror(errno));
-    }
-  }
+  for (const pid_t pid : {monitor_.pid, gofer_.pid}) sandbox::AdjustOomScore(pid, *score);
 }
 
 absl::Status Creation::RunCreateHooks() {

@@ -12,12 +12,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/error/status.h"
+#include "base/log/log.h"
 
 namespace cloister::sandbox {
 namespace {
@@ -191,6 +193,14 @@ void RaiseFileLimit(pid_t child) {
   if (prlimit(child, RLIMIT_NOFILE, nullptr, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   prlimit(child, RLIMIT_NOFILE, &limit, nullptr);
+}
+
+void AdjustOomScore(pid_t pid, int score) {
+  const std::string text = absl::StrCat(score);
+  const UniqueFd file(open(absl::StrCat("/proc/", pid, "/oom_score_adj").c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file.ok() || write(file.get(), text.data(), text.size()) < 0) {
+    LOG(kWarning, "cannot set oom_score_adj of %d to %s: %s", pid, text, strerror(errno));
+  }
 }
 
 absl::StatusOr<pid_t> SpawnSelf(const SpawnOptions& options) {

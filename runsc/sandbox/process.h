@@ -31,6 +31,10 @@ absl::Status WaitForDeath(const spec::ProcessId& process, absl::Duration patienc
 // that the container has open. Best effort.
 void RaiseFileLimit(pid_t child);
 
+// How willingly the host ends the process, and what it forks from then on, where memory runs out: -1000 to
+// 1000. Lowering it takes CAP_SYS_RESOURCE, which a nested runsc may lack. Best effort.
+void AdjustOomScore(pid_t pid, int score);
+
 // A descriptor of the caller and its number in the child.
 struct PlacedFd {
   int from;

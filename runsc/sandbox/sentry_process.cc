@@ -84,8 +84,9 @@ absl::StatusOr<SentryProcess> StartSentry(const SentryOptions& options) {
   spawn.fds = PlanFds(options, config.get(), ready_write.get());
   spawn.clone_flags = kNamespaces | options.clone_flags;
   if (options.network.kind == NetworkKind::kPrivate) spawn.clone_flags |= CLONE_NEWNET;
-  spawn.in_parent = [](pid_t child) {
+  spawn.in_parent = [&options](pid_t child) {
     RaiseFileLimit(child);
+    AdjustOomScore(child, options.oom_score_adj);
     return WriteIdMaps(child);
   };
   spawn.in_child = [&] { return PrepareSentry(options.network, options.log >= 0); };

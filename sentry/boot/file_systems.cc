@@ -50,9 +50,8 @@ absl::StatusOr<kernfs::Mountable> MakeFileSystem(task::Kernel& kernel, const con
 }
 
 absl::StatusOr<kernfs::Mountable> OverlayOver(task::Kernel& kernel, kernfs::Mountable lower) {
-  tmp::TmpOptions options;
+  tmp::TmpOptions options = tmp::TmpOptions::DefaultsFor(kernel.machine().total_memory);
   options.mode = 0755;
-  options.max_bytes = kernel.machine().total_memory / 2;
   const Ref<vfs::Mount> upper = tmp::MountTmp(options, 0);
   ErrnoOr<overlay::Layer> made = overlay::Make({std::move(lower.fs), std::move(lower.root)},
                                                {Ref<vfs::FileSystem>(&upper->fs()), upper->root()->inode()});

@@ -69,8 +69,7 @@ class Builder {
                                  std::string("none"));
     }
     if (mount.type() == "tmpfs" || mount.type() == "mqueue") {
-      tmp::TmpOptions options;
-      options.max_bytes = kernel_.machine().total_memory / 2;
+      const tmp::TmpOptions options = tmp::TmpOptions::DefaultsFor(kernel_.machine().total_memory);
       const ErrnoOr<tmp::TmpOptions> parsed =
           tmp::ParseTmpOptions(absl::StrJoin(mount.options(), ","), options);
       if (!parsed.ok()) return ToStatus(parsed.error(), absl::StrJoin(mount.options(), ","));

@@ -28,6 +28,8 @@
 #include "sentry/boot/stdio.h"
 #include "sentry/boot/terminal.h"
 #include "sentry/control/control.pb.h"
+#include "sentry/fs/tmp/memory_budget.h"
+#include "sentry/fs/tmp/tmp_fs.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/wait/poller.h"
 
@@ -117,6 +119,7 @@ absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
   RETURN_IF_ERROR(wait::Poller::Get().Start());
   sentry->kernel = std::make_unique<task::Kernel>(std::move(platform), MachineOf(config), syscalls::Dispatch);
   task::Kernel& kernel = *sentry->kernel;
+  tmp::MemoryBudget::Get().SetLimit(kernel.machine().total_memory / tmp::kPageSize / 2);
   if (config.strace()) kernel.SetTracer(syscalls::Trace);
   const control::Container& container = config.container();
   kernel.SetHostname(container.hostname());

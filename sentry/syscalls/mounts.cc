@@ -55,8 +55,7 @@ struct MountRequest {
 };
 
 ErrnoOr<Ref<Mount>> MakeTmpfs(const Task& task, const MountRequest& request) {
-  tmp::TmpOptions defaults;
-  defaults.max_bytes = task.kernel().machine().total_memory / 2;
+  tmp::TmpOptions defaults = tmp::TmpOptions::DefaultsFor(task.kernel().machine().total_memory);
   defaults.uid = task.cred()->fsuid;
   defaults.gid = task.cred()->fsgid;
   const tmp::TmpOptions options = TRY(tmp::ParseTmpOptions(request.options, defaults));

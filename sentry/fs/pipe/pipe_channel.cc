@@ -12,11 +12,21 @@ constexpr size_t kFirstRing = 4096;
 // /proc/sys/fs/pipe-user-pages-soft: above it a new pipe gets two pages only.
 constexpr size_t kSoftTotal = size_t{64} << 20;
 constexpr size_t kSmallCapacity = 2 * kPipeBuf;
-// Even root gets no larger pipe: the memory is the sentry's.
+// Even root gets no larger pipe, nor more of all together: the memory is the sentry's.
 constexpr size_t kHardCapacity = size_t{64} << 20;
+constexpr size_t kHardTotal = size_t{256} << 20;
 
 // Sum of the capacities of all pipes.
 std::atomic<size_t> total_capacity{0};
+
+// Takes what a pipe grows by from what is left for all. Linux: too_many_pipe_buffers_soft and _hard.
+ErrnoOrVoid TakeCapacity(size_t more, bool privileged) {
+  const size_t total = total_capacity.fetch_add(more, std::memory_order_relaxed) + more;
+  const bool too_much = total > (privileged ? kHardTotal : kSoftTotal);
+  if (!too_much) return {};
+  total_capacity.fetch_sub(more, std::memory_order_relaxed);
+  return privileged ? Errno::kNoMem : Errno::kPerm;
+}
 
 size_t FirstCapacity() {
   return total_capacity.load(std::memory_order_relaxed) < kSoftTotal ? kDefaultCapacity : kSmallCapacity;
@@ -225,7 +235,11 @@ ErrnoOr<size_t> PipeChannel::SetCapacity(size_t bytes, bool privileged) {
   {
     absl::MutexLock lock(&mu_);
     if (wanted < UsedLocked()) return Errno::kBusy;
-    total_capacity.fetch_add(wanted - capacity_, std::memory_order_relaxed);
+    if (wanted > capacity_) {
+      TRY_VOID(TakeCapacity(wanted - capacity_, privileged));
+    } else {
+      total_capacity.fetch_sub(capacity_ - wanted, std::memory_order_relaxed);
+    }
     const bool was_full = !WritableLocked();
     capacity_ = wanted;
     if (ring_size_ > wanted) ReallocateLocked(wanted);

@@ -55,7 +55,8 @@ class PipeChannel : public RefCounted {
   size_t queued() const ABSL_LOCKS_EXCLUDED(mu_);
   size_t capacity() const ABSL_LOCKS_EXCLUDED(mu_);
   // F_SETPIPE_SZ: rounded up to a power of two of pages. kBusy if the bytes queued do not fit,
-  // kPerm above kMaxCapacity unless privileged, kInval above 2^31, kNoMem above 64 MiB.
+  // kPerm above kMaxCapacity, or where all pipes have too much, unless privileged; kInval above 2^31, kNoMem
+  // above 64 MiB, or 256 MiB in all.
   ErrnoOr<size_t> SetCapacity(size_t bytes, bool privileged) ABSL_LOCKS_EXCLUDED(mu_);
 
   // For splice(2) out of the pipe: a copy of up to max bytes from the front (empty: the end). They

@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "base/host/host_stat.h"
+#include "sentry/fs/tmp/memory_budget.h"
 
 namespace cloister::tmp {
 namespace {
@@ -62,6 +63,12 @@ uint64_t FileData::Used() {
   absl::MutexLock lock(&mu_);
   RecountLocked();  // mappings fill holes unseen
   return charged_ * kPageSize;
+}
+
+ErrnoOrVoid FileData::CheckBudget() {
+  static_cast<void>(Used());
+  if (MemoryBudget::Get().exhausted()) return Errno::kNoMem;
+  return {};
 }
 
 void FileData::GrowSizeLocked(uint64_t end) {

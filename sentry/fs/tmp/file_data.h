@@ -32,6 +32,9 @@ class FileData {
   // Bytes of memory that it takes, a multiple of the page.
   uint64_t Used() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // kNoMem where files in memory take all that the sandbox has for them.
+  ErrnoOrVoid CheckBudget() ABSL_LOCKS_EXCLUDED(mu_);
+
   ErrnoOr<size_t> ReadAt(UserBuffer& dst, uint64_t offset) ABSL_LOCKS_EXCLUDED(mu_);
   // kNoSpc where not a byte fits the file system's limit; less than asked where some did.
   ErrnoOr<size_t> WriteAt(UserBuffer& src, uint64_t offset) ABSL_LOCKS_EXCLUDED(mu_);

@@ -43,7 +43,10 @@ NodeState::NodeState(Ref<TmpFs> fs, const vfs::NewNode& node, uint32_t links)
   atime_ = mtime_ = ctime_ = btime_ = Now();
 }
 
-NodeState::~NodeState() { fs_->GiveInode(); }
+NodeState::~NodeState() {
+  fs_->GiveInodeSpace(xattr_bytes_);
+  fs_->GiveInode();
+}
 
 struct statx NodeState::Attr() const {
   struct statx attr = {};
@@ -142,6 +145,8 @@ ErrnoOrVoid NodeState::SetXattr(const std::string& name, std::string_view value,
   const size_t before = there ? name.size() + found->second.size() + kXattrOverhead : 0;
   const size_t after = name.size() + value.size() + kXattrOverhead;
   if (xattr_bytes_ - before + after > kMaxXattrBytes) return Errno::kNoSpc;
+  if (after > before && !fs_->TakeInodeSpace(after - before)) return Errno::kNoSpc;
+  if (after < before) fs_->GiveInodeSpace(before - after);
   xattr_bytes_ += after - before;
   xattrs_[name] = value;
   ctime_ = Now();
@@ -152,7 +157,9 @@ ErrnoOrVoid NodeState::RemoveXattr(const std::string& name) {
   absl::MutexLock lock(&mu_);
   const auto found = xattrs_.find(name);
   if (found == xattrs_.end()) return Errno::kNoData;
-  xattr_bytes_ -= name.size() + found->second.size() + kXattrOverhead;
+  const size_t freed = name.size() + found->second.size() + kXattrOverhead;
+  xattr_bytes_ -= freed;
+  fs_->GiveInodeSpace(freed);
   xattrs_.erase(found);
   ctime_ = Now();
   return {};

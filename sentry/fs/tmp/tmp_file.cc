@@ -73,6 +73,8 @@ ErrnoOr<mm::Mappable::Backing> TmpOpenFile::BackingFor(uint64_t offset, uint64_t
   if (shared && writable && (TRY(file_->data().Seals()) & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {
     return Errno::kPerm;
   }
+  // Holes that mappings have filled are counted now at the latest.
+  if (shared && writable) TRY_VOID(file_->data().CheckBudget());
   return Backing{fd, offset};
 }
 

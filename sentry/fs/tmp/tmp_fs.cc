@@ -8,10 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "sentry/fs/tmp/memory_budget.h"
 #include "sentry/fs/tmp/tmp_directory.h"
 
 namespace cloister::tmp {
@@ -64,6 +67,14 @@ bool Assign(std::optional<uint64_t> value, uint64_t max, auto& field) {
   return true;
 }
 
+// size=N%, of all memory: so far max_bytes is half of it.
+bool AssignShare(absl::string_view text, TmpOptions& options) {
+  const std::optional<uint64_t> percent = ParseNumber(text, 10);
+  if (!percent || *percent > 100) return false;
+  options.max_bytes = options.max_bytes / 50 * *percent;
+  return true;
+}
+
 // Options that say how to place memory: accepted, the host decides.
 bool IsIgnored(absl::string_view key) {
   return key == "huge" || key == "mpol" || key == "noswap" || key == "inode64" || key == "inode32" ||
@@ -72,7 +83,7 @@ bool IsIgnored(absl::string_view key) {
 
 bool ParseOption(absl::string_view key, absl::string_view value, TmpOptions& options) {
   if (key == "size") {
-    if (value == "50%") return true;  // what Linux has without the option
+    if (absl::EndsWith(value, "%")) return AssignShare(absl::StripSuffix(value, "%"), options);
     return Assign(ParseSize(value), ~uint64_t{0}, options.max_bytes);
   }
   if (key == "nr_blocks")
@@ -111,15 +122,18 @@ ErrnoOr<struct statfs> TmpFs::StatFs() {
   }
   if (options_.max_inodes != 0) {
     result.f_files = options_.max_inodes;
-    result.f_ffree = left(result.f_files, inodes_.load(std::memory_order_relaxed));
+    const uint64_t used = inode_space_.load(std::memory_order_relaxed);
+    result.f_ffree = left(result.f_files, used / kInodeSpace + (used % kInodeSpace != 0));
   }
   return result;
 }
 
 std::string TmpFs::OptionsText() const {
   std::vector<std::string> parts;
-  if (options_.max_bytes != 0) parts.push_back(absl::StrCat("size=", options_.max_bytes / 1024, "k"));
-  if (options_.max_inodes != 0) parts.push_back(absl::StrCat("nr_inodes=", options_.max_inodes));
+  if (options_.max_bytes != options_.default_bytes)
+    parts.push_back(absl::StrCat("size=", options_.max_bytes / 1024, "k"));
+  if (options_.max_inodes != options_.default_inodes)
+    parts.push_back(absl::StrCat("nr_inodes=", options_.max_inodes));
   if (options_.mode != 01777) parts.push_back(absl::StrFormat("mode=%03o", options_.mode));
   if (options_.uid != 0) parts.push_back(absl::StrCat("uid=", options_.uid));
   if (options_.gid != 0) parts.push_back(absl::StrCat("gid=", options_.gid));
@@ -127,23 +141,33 @@ std::string TmpFs::OptionsText() const {
 }
 
 uint64_t TmpFs::TakePages(uint64_t pages) {
-  if (options_.max_bytes == 0) {
-    ForcePages(pages);
-    return pages;
-  }
-  const uint64_t max = PagesOf(options_.max_bytes);
+  const uint64_t max = options_.max_bytes == 0 ? ~uint64_t{0} : PagesOf(options_.max_bytes);
   uint64_t used = pages_.load(std::memory_order_relaxed);
-  while (true) {
-    const uint64_t taken = std::min(pages, max > used ? max - used : 0);
+  uint64_t taken;
+  do {
+    taken = std::min(pages, max > used ? max - used : 0);
     if (taken == 0) return 0;
-    if (pages_.compare_exchange_weak(used, used + taken, std::memory_order_relaxed)) return taken;
-  }
+  } while (!pages_.compare_exchange_weak(used, used + taken, std::memory_order_relaxed));
+  const uint64_t got = MemoryBudget::Get().Take(taken);
+  pages_.fetch_sub(taken - got, std::memory_order_relaxed);
+  return got;
 }
 
-bool TmpFs::TakeInode() {
-  const uint64_t before = inodes_.fetch_add(1, std::memory_order_relaxed);
-  if (options_.max_inodes == 0 || before < options_.max_inodes) return true;
-  GiveInode();
+void TmpFs::GivePages(uint64_t pages) {
+  pages_.fetch_sub(pages, std::memory_order_relaxed);
+  MemoryBudget::Get().Give(pages);
+}
+
+void TmpFs::ForcePages(uint64_t pages) {
+  pages_.fetch_add(pages, std::memory_order_relaxed);
+  MemoryBudget::Get().Force(pages);
+}
+
+bool TmpFs::TakeInodeSpace(uint64_t bytes) {
+  const uint64_t used = inode_space_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  if (options_.max_inodes == 0 || used / kInodeSpace + (used % kInodeSpace != 0) <= options_.max_inodes)
+    return true;
+  GiveInodeSpace(bytes);
   return false;
 }
 

@@ -20,11 +20,18 @@ constexpr uint64_t PagesOf(uint64_t bytes) { return bytes / kPageSize + (bytes %
 
 // mount(2)'s options, tmpfs(5).
 struct TmpOptions {
-  uint64_t max_bytes = 0;   // size=, nr_blocks=; 0: no limit
+  uint64_t max_bytes = 0;   // size=, nr_blocks=; 0: no limit but the sandbox's
   uint64_t max_inodes = 0;  // nr_inodes=; 0: no limit
-  mode_t mode = 01777;      // of the root directory
+  uint64_t default_bytes = 0, default_inodes = 0;  // what nobody asked for is not shown
+  mode_t mode = 01777;                             // of the root directory
   uid_t uid = 0;
   gid_t gid = 0;
+
+  // What a mount without options has: half of the memory, and an inode for every two pages of it.
+  static TmpOptions DefaultsFor(uint64_t total_memory) {
+    const uint64_t bytes = total_memory / 2, inodes = total_memory / kPageSize / 2;
+    return {.max_bytes = bytes, .max_inodes = inodes, .default_bytes = bytes, .default_inodes = inodes};
+  }
 };
 
 // "size=64m,mode=755,uid=0": kInval for what is unknown or does not parse. Unset limits are what
@@ -32,7 +39,7 @@ struct TmpOptions {
 ErrnoOr<TmpOptions> ParseTmpOptions(std::string_view text, const TmpOptions& defaults);
 
 // A file system in memory, tmpfs(5). Data of regular files lies in the sentry while it is small,
-// in a host memfd each otherwise; both are counted against the limits. Thread-safe.
+// in a host memfd each otherwise; both are counted against the limits and the MemoryBudget. Thread-safe.
 class TmpFs final : public vfs::FileSystem {
  public:
   explicit TmpFs(const TmpOptions& options) : options_(options) {}
@@ -43,20 +50,24 @@ class TmpFs final : public vfs::FileSystem {
 
   uint64_t NextInodeNumber() { return next_inode_.fetch_add(1, std::memory_order_relaxed); }
 
-  // Takes up to `pages` of the space that is left; says how many it got.
+  // Takes up to `pages` of the space that is left here and in the sandbox; says how many it got.
   uint64_t TakePages(uint64_t pages);
-  void GivePages(uint64_t pages) { pages_.fetch_sub(pages, std::memory_order_relaxed); }
+  void GivePages(uint64_t pages);
   // Counts what is there already, whatever the limit.
-  void ForcePages(uint64_t pages) { pages_.fetch_add(pages, std::memory_order_relaxed); }
-  // False where nr_inodes= is reached.
-  bool TakeInode();
-  void GiveInode() { inodes_.fetch_sub(1, std::memory_order_relaxed); }
+  void ForcePages(uint64_t pages);
+  // False where nr_inodes= is reached. Extended attributes take of the same space. Linux: BOGO_INODE_SIZE.
+  bool TakeInode() { return TakeInodeSpace(kInodeSpace); }
+  void GiveInode() { GiveInodeSpace(kInodeSpace); }
+  bool TakeInodeSpace(uint64_t bytes);
+  void GiveInodeSpace(uint64_t bytes) { inode_space_.fetch_sub(bytes, std::memory_order_relaxed); }
 
  private:
+  static constexpr uint64_t kInodeSpace = 1024;
+
   const TmpOptions options_;
   std::atomic<uint64_t> next_inode_{1};
   std::atomic<uint64_t> pages_{0};
-  std::atomic<uint64_t> inodes_{0};
+  std::atomic<uint64_t> inode_space_{0};
 };
 
 // A new tmpfs, ready to be attached. flags: mount(2)'s MS_…
