@@ -48,7 +48,7 @@ def rootfs():
 
 
 def config(args, **changes):
-    """A config.json as Docker would write it. Keys of `changes`: env, cwd, terminal, readonly, user, rlimits, mounts, root, caps."""
+    """A config.json as Docker would write it. Keys of `changes`: env, cwd, terminal, readonly, user, rlimits, mounts, root, caps, process."""
     caps = changes.get("caps", DEFAULT_CAPS)
     return copy.deepcopy({
         "ociVersion": "1.0.2",
@@ -62,6 +62,7 @@ def config(args, **changes):
             "capabilities": {kind: caps for kind in ("bounding", "effective", "permitted")},
             "rlimits": changes.get("rlimits", [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}]),
             "noNewPrivileges": changes.get("noNewPrivileges", False),
+            **changes.get("process", {}),
         },
         "root": {"path": changes.get("root", "rootfs"), "readonly": changes.get("readonly", False)},
         "hostname": "sandbox",

@@ -67,11 +67,11 @@ bool Assign(std::optional<uint64_t> value, uint64_t max, auto& field) {
   return true;
 }
 
-// size=N%, of all memory: so far max_bytes is half of it.
+// size=N%, of all memory: the default is half of it.
 bool AssignShare(absl::string_view text, TmpOptions& options) {
   const std::optional<uint64_t> percent = ParseNumber(text, 10);
   if (!percent || *percent > 100) return false;
-  options.max_bytes = options.max_bytes / 50 * *percent;
+  options.max_bytes = options.default_bytes / 50 * *percent;
   return true;
 }
 

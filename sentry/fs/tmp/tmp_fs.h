@@ -20,8 +20,8 @@ constexpr uint64_t PagesOf(uint64_t bytes) { return bytes / kPageSize + (bytes %
 
 // mount(2)'s options, tmpfs(5).
 struct TmpOptions {
-  uint64_t max_bytes = 0;   // size=, nr_blocks=; 0: no limit but the sandbox's
-  uint64_t max_inodes = 0;  // nr_inodes=; 0: no limit
+  uint64_t max_bytes = 0;                          // size=, nr_blocks=; 0: no limit but the sandbox's
+  uint64_t max_inodes = 0;                         // nr_inodes=; 0: no limit
   uint64_t default_bytes = 0, default_inodes = 0;  // what nobody asked for is not shown
   mode_t mode = 01777;                             // of the root directory
   uid_t uid = 0;
