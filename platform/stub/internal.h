@@ -79,7 +79,8 @@ long RunClone(Context* context, UContext* uc, uint64_t slot, bool* stop);
 // Answers the guest's call of context->regs where Quick allows it. False: it is the sentry's.
 bool AnswerQuickly(Context* context);
 
-// Copies small arguments of the call in context->regs into the window, and announces where small results may go.
+// Copies small arguments of the call in context->regs into the window, and announces where small results may
+// go.
 void FillWindow(Context* context);
 // Stores what the sentry has left there. False: not all of it could be.
 bool StoreResults(Context* context);

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-// Which arguments of which system calls lie in guest memory, as far as it pays to copy them inline (window.h).
-// Only a hint: what is missing or wrong here costs time, never correctness.
+// Which arguments of which system calls lie in guest memory, as far as it pays to copy them inline
+// (window.h). Only a hint: what is missing or wrong here costs time, never correctness.
 
 namespace cloister::stub {
 
@@ -20,7 +20,7 @@ struct Piece {
   };
   Kind kind = Kind::kNone;
   uint8_t arg = 0;
-  uint16_t size = 0;     // bytes; or of one element, of which argument `count_arg` tells the number
+  uint16_t size = 0;  // bytes; or of one element, of which argument `count_arg` tells the number
   int8_t count_arg = -1;
 };
 

@@ -3,14 +3,14 @@
 
 #include "platform/stub/context.h"
 
-// The inline window: the second page of a slot. Small arguments of a system call are copied there by the stub, small
-// results by the sentry, so that neither side reaches into the other's memory. The sentry copies the ranges
-// once and checks them; bytes may change under it, as guest memory may.
+// The inline window: the second page of a slot. Small arguments of a system call are copied there by the
+// stub, small results by the sentry, so that neither side reaches into the other's memory. The sentry copies
+// the ranges once and checks them; bytes may change under it, as guest memory may.
 
 namespace cloister::stub {
 
 struct WindowRange {
-  uint64_t addr;    // in the guest
+  uint64_t addr;  // in the guest
   uint32_t size;
   uint32_t offset;  // of its bytes in Window::data
 };

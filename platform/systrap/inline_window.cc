@@ -44,8 +44,9 @@ uint32_t InlineWindow::Take(const WindowRange (&from)[N], uint32_t count, bool w
     const WindowRange range = from[i];
     std::atomic_signal_fence(std::memory_order_seq_cst);
     const bool sane = range.size > 0 && range.size <= stub::kMostInline && range.addr < stub::kImageBase;
-    const bool inside = range.offset <= Window::kDataBytes - stub::kMostInline ||
-                        (range.offset < Window::kDataBytes && range.size <= Window::kDataBytes - range.offset);
+    const bool inside =
+        range.offset <= Window::kDataBytes - stub::kMostInline ||
+        (range.offset < Window::kDataBytes && range.size <= Window::kDataBytes - range.offset);
     if (sane && (inside || !with_bytes)) (*to)[taken++] = range;
   }
   return taken;

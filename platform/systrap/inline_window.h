@@ -11,9 +11,9 @@ namespace cloister::systrap {
 
 class Space;
 
-// The sentry's side of a thread's inline window (platform/stub/window.h), while a system call of that thread is
-// served by the worker that took it. Guest memory that lies in the window is read from there; small results
-// are left there, and the stub stores them when the call is answered. Owner alone.
+// The sentry's side of a thread's inline window (platform/stub/window.h), while a system call of that thread
+// is served by the worker that took it. Guest memory that lies in the window is read from there; small
+// results are left there, and the stub stores them when the call is answered. Owner alone.
 class InlineWindow {
  public:
   InlineWindow(Space* space, stub::Context* context);
