@@ -77,7 +77,7 @@ class MemoryTest(OciTest):
     def test_size_of_a_mount(self):
         result = self.run_shell(DEV_SHM)
         self.assertEqual(result, self.run_shell(DEV_SHM, runtime=self.other_runtime()))
-        self.assertEqual("65536\n0\n1\n7340032\n0\n1\n".split("\n"), [line.strip() for line in result.out.split("\n")], result.err)
+        self.assertEqual("65536\n0\n1\n4194304\n0\n1\n".split("\n"), [line.strip() for line in result.out.split("\n")], result.err)
 
 
 if __name__ == "__main__":
