@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/log/log.h"
 #include "sentry/ipc/futex_manager.h"
@@ -33,6 +34,41 @@ ThreadGroup* NewParentFor(ThreadGroup& group, ThreadGroup* init) {
     if (up->is_subreaper && up->state == ThreadGroup::State::kRunning) return up;
   }
   return init != &group ? init : nullptr;
+}
+
+siginfo_t KernelSignal(int signo) {
+  siginfo_t info = {};
+  info.si_signo = signo;
+  info.si_code = SI_KERNEL;
+  return info;
+}
+
+// The process groups that are no orphans for this process' sake, perhaps: it is a member with a parent
+// outside, or the parent of a member.
+std::vector<pid_t> GroupsTiedBy(const ThreadGroup& group) {
+  std::vector<pid_t> tied;
+  const auto tie = [&](const ThreadGroup& parent, const ThreadGroup& child) {
+    const bool outside = parent.process_group->id() != child.process_group->id();
+    if (outside && parent.process_group->session() == child.process_group->session()) {
+      tied.push_back(child.process_group->id());
+    }
+  };
+  if (group.parent != nullptr) tie(*group.parent, group);
+  for (const Ref<ThreadGroup>& child : group.children) tie(group, *child);
+  return tied;
+}
+
+// A stopped process whose group became an orphan by an exit is hung up. Linux: kill_orphaned_pgrp.
+void HangUpOrphansLocked(ThreadGroup& exited, const std::vector<pid_t>& tied)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu()) {
+  if (tied.empty()) return;
+  for (const Ref<ThreadGroup>& other : exited.kernel().GroupsLocked()) {
+    if (other.get() == &exited || other->stop != ThreadGroup::Stop::kStopped) continue;
+    const bool was_tied = std::ranges::find(tied, other->process_group->id()) != tied.end();
+    if (!was_tied || !Task::OrphanedGroupLocked(*other)) continue;
+    Task::SendToGroupLocked(*other, KernelSignal(SIGHUP));
+    Task::SendToGroupLocked(*other, KernelSignal(SIGCONT));
+  }
 }
 
 }  // namespace
@@ -153,9 +189,11 @@ void Task::LeaveGroupLocked(int wait_status, uint64_t cpu_ns) {
   }
   AddCpuTime(group.own_usage, cpu_ns);
   if (group.state == ThreadGroup::State::kRunning) group.wait_status = wait_status;
+  const std::vector<pid_t> tied = GroupsTiedBy(group);  // before its children have another parent
   ReparentChildrenLocked(group);
   LeaveSessionLocked(group);
   group.state = ThreadGroup::State::kZombie;
+  HangUpOrphansLocked(group, tied);
   wait::WakeScope::NotifyLater(Ref<RefCounted>(&group), group.exit_queue, Poll::kIn | Poll::kHup);
   EndOfProcessLocked(group);
 }
@@ -191,14 +229,10 @@ void Task::ReparentChildrenLocked(ThreadGroup& group) {
   kernel.ForgetInitLocked(group);
 }
 
-// Signals for the terminal's other users, and for groups that lose their last parent in the session.
+// Signals for the terminal's other users.
 void Task::LeaveSessionLocked(ThreadGroup& group) {
   Kernel& kernel = group.kernel();
-  siginfo_t hang_up = {};
-  hang_up.si_signo = SIGHUP;
-  hang_up.si_code = SI_KERNEL;
-  siginfo_t go_on = hang_up;
-  go_on.si_signo = SIGCONT;
+  const siginfo_t hang_up = KernelSignal(SIGHUP), go_on = KernelSignal(SIGCONT);
   Session& session = *group.process_group->session();
   if (session.id() == group.pid() && session.terminal) {
     const pid_t foreground = std::exchange(session.terminal, nullptr)->Disassociate();
@@ -207,12 +241,6 @@ void Task::LeaveSessionLocked(ThreadGroup& group) {
       SendToGroupLocked(*other, hang_up);
       SendToGroupLocked(*other, go_on);
     }
-  }
-  for (const Ref<ThreadGroup>& other : kernel.GroupsLocked()) {
-    if (other.get() == &group || other->stop != ThreadGroup::Stop::kStopped) continue;
-    if (other->process_group->session().get() != &session || !OrphanedGroupLocked(*other)) continue;
-    SendToGroupLocked(*other, hang_up);
-    SendToGroupLocked(*other, go_on);
   }
 }
 

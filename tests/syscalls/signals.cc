@@ -286,6 +286,24 @@ TEST_F(SignalTest, StopAndContinue) {
   EXPECT_THAT(child.Wait(), KilledBy(SIGTERM));
 }
 
+// An exit hangs up the stopped members of a group that it makes an orphan, no others.
+TEST_F(SignalTest, AnExitElsewhereLeavesTheStoppedAlone) {
+  Child stopped([] {
+    for (;;) pause();
+  });
+  ASSERT_THAT(kill(stopped.pid(), SIGSTOP), SyscallSucceeds());
+  EXPECT_THAT(WaitStatus(stopped.pid(), WUNTRACED), StoppedBy(SIGSTOP));
+  for (int i = 0; i < 3; ++i) {
+    Child other([] { setpgid(0, 0); });
+    EXPECT_THAT(other.Wait(), ExitedWith(0));
+    Child same([] {});
+    EXPECT_THAT(same.Wait(), ExitedWith(0));
+  }
+  EXPECT_THAT(waitpid(stopped.pid(), nullptr, WNOHANG | WCONTINUED), SyscallSucceedsWithValue(0));
+  ASSERT_THAT(kill(stopped.pid(), SIGKILL), SyscallSucceeds());
+  EXPECT_THAT(stopped.Wait(), KilledBy(SIGKILL));
+}
+
 TEST_F(SignalTest, KillReachesTheStopped) {
   Child child([] { raise(SIGSTOP); });
   EXPECT_THAT(WaitStatus(child.pid(), WUNTRACED), StoppedBy(SIGSTOP));
