@@ -38,15 +38,15 @@ constexpr uint32_t kNoSys = SECCOMP_RET_ERRNO | ENOSYS;
 constexpr StubRule kRules[] = {
     {SYS_rt_sigreturn, "rt_sigreturn", StubAction::kAllow, "back to the guest from a trap"},
     {SYS_mmap, "mmap", StubAction::kMmap,
-     "the guest's memory; files and shared memory checked by the sentry"},
+     "the guest's memory, and private mappings of lent files; what is shared is checked by the sentry"},
     {SYS_munmap, "munmap", StubAction::kAllow, "the guest's memory"},
     {SYS_mprotect, "mprotect", StubAction::kMprotect, "the guest's memory: rwx alone"},
     {SYS_madvise, "madvise", StubAction::kMadvise, "the guest's memory: advice that concerns no other's"},
     {SYS_mremap, "mremap", StubAction::kMremap, "the guest's memory; growth checked by the sentry"},
     {SYS_clone, "clone", StubAction::kNotify, "threads and processes, each checked by the sentry"},
     {SYS_arch_prctl, "arch_prctl", StubAction::kArchPrctl, "FS and GS base"},
-    {SYS_close, "close", StubAction::kAllow, "a descriptor that the sentry lent for a mapping"},
-    {SYS_close_range, "close_range", StubAction::kCloseRange, "lent descriptors, after a fork"},
+    {SYS_close, "close", StubAction::kAllow, "the zygote's listener and boot socket"},
+    {SYS_close_range, "close_range", StubAction::kCloseRange, "lent descriptors, after their mappings"},
     {SYS_sched_yield, "sched_yield", StubAction::kAllow,
      "the guest's own call: nothing but time is given up"},
     {SYS_exit, "exit", StubAction::kAllow, "a thread ends"},
@@ -133,7 +133,10 @@ class Writer {
     bpf_.JumpIfAnyBit(~kPlainMapFlags, notify_);
     bpf_.And(MAP_PRIVATE | MAP_ANONYMOUS);
     bpf_.JumpIfEqual(MAP_PRIVATE | MAP_ANONYMOUS, allow_);
-    bpf_.Return(SECCOMP_RET_USER_NOTIF);
+    bpf_.JumpUnlessEqual(MAP_PRIVATE, notify_);
+    bpf_.LoadArgLow(4);  // the kernel takes no more of it
+    bpf_.JumpIfBelow(options_.first_lent_fd, notify_);
+    bpf_.Return(SECCOMP_RET_ALLOW);
   }
 
   // mremap(addr, old_len, new_len, flags, new_addr): allowed if new_len <= old_len.

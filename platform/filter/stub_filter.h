@@ -15,7 +15,7 @@ struct StubFilterOptions {
   uint64_t gate_return = 0;  // the instruction pointer that the host sees for a call by the gate
   uint32_t doorbell_nr = 0;
   uint32_t boot_fd = 0;        // sendmsg(2) is allowed on this descriptor only
-  uint32_t first_lent_fd = 0;  // close_range(2) is allowed from here on
+  uint32_t first_lent_fd = 0;  // close_range(2) and private mappings are allowed from here on
 };
 
 // What happens to a host call that comes from the stub's gate. Everything that does not come from
@@ -23,7 +23,7 @@ struct StubFilterOptions {
 enum class StubAction : uint8_t {
   kAllow,
   kNotify,      // waits for the sentry's word, which looks at the arguments
-  kMmap,        // private anonymous memory with plain flags: allowed; a file or shared memory: kNotify
+  kMmap,        // private memory with plain flags, anonymous or of a lent file: allowed; else kNotify
   kMremap,      // what does not grow: allowed; else kNotify, as it would reach on into a file
   kMprotect,    // read, write, execute: allowed; other bits: ENOSYS
   kMadvise,     // harmless advice: allowed; else ENOSYS

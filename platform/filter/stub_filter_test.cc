@@ -84,11 +84,28 @@ TEST_F(StubFilterTest, MapsOnlyPrivateAnonymousMemoryUnasked) {
   EXPECT_EQ(Gate(SYS_mmap, {0x1000, 4096, PROT_READ | PROT_WRITE, plain | MAP_FIXED, ~0ull, 0}),
             SECCOMP_RET_ALLOW);
   for (uint64_t flags : std::initializer_list<uint64_t>{
-           uint64_t{MAP_PRIVATE}, uint64_t{MAP_SHARED | MAP_ANONYMOUS}, uint64_t{MAP_ANONYMOUS},
+           uint64_t{MAP_PRIVATE}, uint64_t{MAP_SHARED}, uint64_t{MAP_SHARED | MAP_ANONYMOUS},
+           uint64_t{MAP_SHARED_VALIDATE}, uint64_t{MAP_ANONYMOUS}, uint64_t{MAP_PRIVATE | MAP_LOCKED},
            plain | MAP_HUGETLB, plain | MAP_LOCKED, plain | (1ull << 32), plain | 1}) {
     EXPECT_EQ(Gate(SYS_mmap, {0x1000, 4096, PROT_READ, flags, 4, 0}), SECCOMP_RET_USER_NOTIF) << flags;
   }
   EXPECT_EQ(Gate(SYS_mmap, {0x1000, 4096, 8, plain, 4, 0}), SECCOMP_RET_USER_NOTIF);
+}
+
+// Whatever else of a file the guest reaches so, it could read: it has been lent it.
+TEST_F(StubFilterTest, MapsLentFilesUnaskedAsPrivateMemoryAlone) {
+  for (uint64_t fd : {10ull, 11ull, 8000ull, 1ull << 32 | 10}) {
+    EXPECT_EQ(Gate(SYS_mmap, {0x1000, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0}), SECCOMP_RET_ALLOW);
+    EXPECT_EQ(Gate(SYS_mmap, {0x1000, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0}),
+              SECCOMP_RET_USER_NOTIF);
+    EXPECT_EQ(Gate(SYS_mmap, {0x1000, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_LOCKED, fd, 0}),
+              SECCOMP_RET_USER_NOTIF);
+  }
+  for (uint64_t fd : {0ull, 4ull, 9ull, 1ull << 32 | 4}) {
+    EXPECT_EQ(Gate(SYS_mmap, {0x1000, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0}),
+              SECCOMP_RET_USER_NOTIF)
+        << "the arena and its kin";
+  }
 }
 
 TEST_F(StubFilterTest, MremapThatGrowsIsAskedFor) {

@@ -23,6 +23,8 @@ inline constexpr SentryRule kSystrapRules[] = {
     {SYS_waitid, "waitid", "reaps guest processes"},
     {SYS_futex, "futex", "locks of the platform's own threads"},
     {SYS_madvise, "madvise", "MADV_REMOVE: gives back context pages of a dead address space"},
+    {SYS_fstat, "fstat", "whether a guest thread has been lent a file already"},
+    {SYS_sched_getaffinity, "sched_getaffinity", "whether a guest thread may become another one's child"},
     {SYS_getrandom, "getrandom", "tokens of new guest threads"},
     {SYS_mmap, "mmap", "allocator"},
     {SYS_munmap, "munmap", "allocator"},

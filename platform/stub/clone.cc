@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kProtReadWrite = 3;
 constexpr int kMapSharedFixed = 0x11;
-constexpr uint64_t kArchSetGs = 0x1001;  // asm/prctl.h
+constexpr uint64_t kArchSetGs = 0x1001, kArchSetFs = 0x1002, kArchGetGs = 0x1004;  // asm/prctl.h
 constexpr uint64_t kFrameHead = 8;       // the return address below the ucontext
 
 long HostClone(const Clone& clone, uint64_t stack, uint64_t slot) {
@@ -45,15 +45,35 @@ long CloneShared(const Clone& clone, UContext* uc, uint64_t slot) {
   return HostClone(clone, reinterpret_cast<uint64_t>(launch), clone.child_slot);
 }
 
+// Makes the child of a thread that sleeps in the doorbell of its exit: the FP state of this one goes into its
+// frame, the registers it finds in its page.
+long CloneOntoIdle(const Clone& clone, const UContext* uc) {
+  if (clone.child_slot >= kSlots) Die();
+  auto* child = reinterpret_cast<Context*>(ContextAddress(clone.child_slot));
+  const auto* frame = reinterpret_cast<const UContext*>(child->frame);
+  __builtin_memcpy(frame->mc.fpstate, uc->mc.fpstate, FpStateBytes(uc));
+  child->fs_base = clone.tls;
+  child->gs_base = ContextAddress(clone.child_slot);
+  if (!stub_gs_is_ours()) {
+    stub_call(__NR_arch_prctl, kArchGetGs, reinterpret_cast<uint64_t>(&child->gs_base));
+  }
+  __atomic_store_n(&child->adopted, 1, __ATOMIC_RELEASE);
+  return 1;
+}
+
 // In the forked child, on its own copy of the stack: the context region still is the parent's.
-void StartFork(const Clone& clone, UContext* uc) {
-  if (Ring(Event::kHello, clone.token) != 0) Die();
+// Returns whether it has to report before it runs.
+bool StartFork(Context* context, const Clone& clone, UContext* uc) {
+  const long answer = Ring(Event::kHello, clone.token);
+  if (answer != kGoOn && answer != kRun) Die();
   const long at = stub_call(__NR_mmap, kContextBase, kContextRegionBytes, kProtReadWrite, kMapSharedFixed,
                             kArenaFd, clone.arena_offset);
   if (at != static_cast<long>(kContextBase)) Die();
   // What the sentry had lent to other threads of the parent is not for this process.
   stub_call(__NR_close_range, kFirstInjectedFd, ~0u, 0);
-  LoadRegisters(uc, &clone.child_regs);
+  context->keeps = 0;
+  LoadRegisters(uc, answer == kRun ? &context->regs : &clone.child_regs);
+  return clone.child_stops != 0 && answer == kGoOn;
 }
 
 }  // namespace
@@ -63,7 +83,7 @@ extern "C" [[noreturn]] void stub_thread_start(UContext* uc, uint64_t token) {
   const uint64_t slot = (reinterpret_cast<uint64_t>(uc) - kStackBase) / kStackBytes;
   auto* context = reinterpret_cast<Context*>(ContextAddress(slot));
   if (stub_gs_is_ours()) stub_call(__NR_arch_prctl, kArchSetGs, ContextAddress(slot));
-  if (token != 0 && Ring(Event::kHello, token) != 0) Die();
+  if (token != 0 && Ring(Event::kHello, token) != kGoOn) Die();
   if (__atomic_exchange_n(&context->interrupted, 0, __ATOMIC_SEQ_CST) != 0) {
     SaveRegisters(uc, &context->regs);
     context->regs.orig_rax = ~0ul;
@@ -72,13 +92,19 @@ extern "C" [[noreturn]] void stub_thread_start(UContext* uc, uint64_t token) {
   stub_return_to(uc);
 }
 
+void AwaitMaker(Context* context) {
+  while (__atomic_load_n(&context->adopted, __ATOMIC_ACQUIRE) == 0) stub_call(__NR_sched_yield);
+  stub_call(__NR_arch_prctl, kArchSetFs, context->fs_base);
+  stub_call(__NR_arch_prctl, kArchSetGs, context->gs_base);
+}
+
 long RunClone(Context* context, UContext* uc, uint64_t slot, bool* stop) {
   const Clone clone = context->clone;
+  if (clone.sort == CloneSort::kAdopt) return CloneOntoIdle(clone, uc);
   if (clone.sort == CloneSort::kSharedMemory) return CloneShared(clone, uc, slot);
   const long result = HostClone(clone, 0, slot);
   if (result != 0) return result;
-  StartFork(clone, uc);
-  *stop = clone.child_stops != 0;
+  *stop = StartFork(context, clone, uc);
   return 0;
 }
 

@@ -24,6 +24,7 @@ enum class Event : uint64_t {
   kHello = 5,    // a new host process; the second argument is the token of its clone
   kBorn = 6,     // a new process that was told to stop before it runs
   kSleep = 7,    // the answer to a posted event is long in coming; the second argument is Context::cycle
+  kFetch = 8,    // asks for the descriptors of the operations, which a reply without the doorbell cannot bring
 };
 
 // Context::request: whether a worker of the sentry looks at this thread, so that it need not be rung.
@@ -37,7 +38,12 @@ enum class Answer : int64_t {
   kOps = 1,
   kClone = 2,
   kExit = 3,
+  kAdopt = 4,  // to a thread that is to end: it becomes another one, as soon as that one's maker has been here
 };
+
+// What the doorbell returns to kHello. kRun: the child runs on with the registers of its page, and does not
+// ring kBorn.
+inline constexpr long kGoOn = 0, kRun = 1;
 
 enum class OpKind : uint64_t {
   kCall = 0,  // the host call `nr` through the gate
@@ -59,6 +65,7 @@ inline constexpr uint32_t kMaxOps = 32;
 enum class CloneSort : uint64_t {
   kSharedMemory = 0,  // starts on the stack and context page of child_slot
   kFork = 1,          // starts on its own copies, in the slot of its parent
+  kAdopt = 2,         // the thread that sleeps in child_slot becomes the child: kSharedMemory without the host
 };
 
 struct Clone {
@@ -110,6 +117,7 @@ struct Context {
   alignas(64) uint64_t event;  // of a posted request
   uint64_t window;             // kSyscall: 1 if the window holds ranges (window.h)
   uint64_t patch_site;         // kSyscall: a call site that is worth patching, or 0
+  uint64_t keeps;              // 1: what was lent last is still open
   int32_t fault_signo;
   int32_t fault_code;
   uint64_t fault_addr;
@@ -123,6 +131,11 @@ struct Context {
   alignas(64) uint32_t alive;
   // The host's id of a thread, written by its kernel (CLONE_PARENT_SETTID).
   int32_t host_tid;
+  // The stub's own. Of a thread that is to end: its signal frame, or 0 where it has none. Of one that is made
+  // of it: where FS and GS point, and whether all that has been written.
+  uint64_t frame;
+  uint64_t fs_base, gs_base;
+  uint32_t adopted;  // cleared by the sentry
   // Sentry to stub: by which it knows a thread that rings for the first time.
   uint64_t token;
 
@@ -135,6 +148,7 @@ struct Context {
   alignas(64) uint64_t op_count;
   uint64_t report;  // 1: ring kOpsDone after the last operation; 0: resume
   uint64_t lends;   // 1: an operation uses a descriptor that the sentry lends
+  uint64_t fetch;   // 1: such a one has to be asked for first
   Op ops[kMaxOps];
   Clone clone;
 };

@@ -46,10 +46,11 @@ void Reframe(Context* context, long answer) {
 
 // True: the guest runs on. False: the sentry is to be told how it went.
 bool CarryOutOps(Context* context, UContext* uc) {
+  if (context->fetch != 0) Ring(Event::kFetch, context->token);
+  if (context->lends != 0) context->keeps = 1;
   uint64_t run = 0;
   context->op_result = RunOps(context, uc, &run);
   context->ops_run = run;
-  if (context->lends != 0) stub_call(__NR_close, kFirstInjectedFd + SlotOf(context));
   return context->report == 0 && (context->op_result >= 0 || context->op_result < -4095);
 }
 
@@ -70,6 +71,13 @@ long AskInterrupt(Context* context) {
 }
 
 }  // namespace
+
+void GiveBackLent(Context* context) {
+  if (context->keeps == 0) return;
+  context->keeps = 0;
+  const auto first = static_cast<uint64_t>(LentFd(SlotOf(context)));
+  stub_call(__NR_close_range, first, first + kLentFds - 1, 0);
+}
 
 long Ring(Event event, uint64_t token) {
   long answer;
@@ -103,7 +111,10 @@ void Obey(Context* context, UContext* uc, long answer) {
       answer = AskInterrupt(context);
       continue;
     }
-    if (answer == static_cast<long>(Answer::kExit)) stub_call(__NR_exit, 0);
+    if (answer == static_cast<long>(Answer::kExit)) {
+      GiveBackLent(context);
+      stub_call(__NR_exit, 0);
+    }
     if (answer == static_cast<long>(Answer::kOps) || answer >= kFirstInjectedFd) {
       if (uc == nullptr && OpsNeedFrame(context)) Reframe(context, answer);
       if (CarryOutOps(context, uc)) {
@@ -125,6 +136,10 @@ void Obey(Context* context, UContext* uc, long answer) {
           continue;
         }
       }
+    } else if (answer == static_cast<long>(Answer::kAdopt) && uc != nullptr) {
+      AwaitMaker(context);
+      answer = static_cast<long>(Answer::kResume);
+      continue;
     } else {
       Die();
     }
@@ -136,6 +151,8 @@ void Obey(Context* context, UContext* uc, long answer) {
 extern "C" void stub_serve(Context* context) {
   if (AnswerQuickly(context)) return;
   context->patch_site = 0;
+  context->frame = 0;
+  if (context->regs.orig_rax != __NR_mmap) GiveBackLent(context);
   FillWindow(context);
   Obey(context, nullptr, Ask(context, Event::kSyscall));
 }

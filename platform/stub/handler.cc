@@ -73,6 +73,7 @@ Event Describe(Context* context, UContext* uc, int signo, const SigInfo* info) {
   SaveRegisters(uc, &context->regs);
   if (signo == kSigSys && info->code == kSysSeccomp) return RefuseCompat(context, uc);
   context->regs.orig_rax = ~0ul;
+  context->frame = 0;
   // Only the kernel itself makes codes above 0: anything else was sent from outside.
   if (signo == kInterruptSignal || info->code <= 0 || signo == kSigSys) return Event::kInterrupt;
   FillFault(context, uc, signo, info);
@@ -104,6 +105,8 @@ void ServeCall(Context* context, UContext* uc, uint64_t nr, bool may_patch) {
     uc->mc.rax = context->regs.rax;
     return;
   }
+  if (nr != __NR_mmap) GiveBackLent(context);
+  context->frame = nr == __NR_exit ? reinterpret_cast<uint64_t>(uc) : 0;
   FillWindow(context);
   Obey(context, uc, Ask(context, Event::kSyscall));
 }

@@ -76,6 +76,9 @@ long RunOps(Context* context, UContext* uc, uint64_t* run);
 // *stop to whether it must report, and returns 0.
 long RunClone(Context* context, UContext* uc, uint64_t slot, bool* stop);
 
+// In a thread that becomes another one: waits until its maker has left FP state, FS and GS.
+void AwaitMaker(Context* context);
+
 // Answers the guest's call of context->regs where Quick allows it. False: it is the sentry's.
 bool AnswerQuickly(Context* context);
 
@@ -92,6 +95,9 @@ long Ask(Context* context, Event event);
 void Obey(Context* context, UContext* uc, long answer);
 
 long Ring(Event event, uint64_t token);
+// Closes the descriptors that were lent to this thread. They are kept from one mmap(2) to the next, as a
+// library is mapped by several.
+void GiveBackLent(Context* context);
 [[noreturn]] void Die();
 
 }  // namespace cloister::stub

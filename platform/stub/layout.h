@@ -47,8 +47,11 @@ constexpr uint64_t LaunchAddress(uint64_t slot) { return StackAddress(slot) + kL
 inline constexpr int kBootFd = 3;            // a socket; closed when the zygote has booted
 inline constexpr int kArenaFd = 4;           // the memfd of all context regions
 inline constexpr int kImageFd = 5;           // the image itself; close-on-exec
-inline constexpr int kFirstInjectedFd = 10;  // + slot: a file that the sentry lends for one mmap
-inline constexpr int kFdLimit = kFirstInjectedFd + static_cast<int>(kSlots) + 1;
+inline constexpr int kFirstInjectedFd = 10;  // from here on: files that the sentry lends for mappings
+inline constexpr int kLentFds = 2;           // for each slot: a program and its interpreter
+inline constexpr int kFdLimit = kFirstInjectedFd + kLentFds * static_cast<int>(kSlots) + 1;
+
+constexpr int LentFd(uint64_t slot) { return kFirstInjectedFd + kLentFds * static_cast<int>(slot); }
 
 // The doorbell: a number that no kernel has a call for; the filter sends it to the sentry.
 inline constexpr uint64_t kDoorbellNr = 4000;

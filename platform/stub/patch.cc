@@ -93,6 +93,7 @@ bool IsBeingPatched(uint64_t rip) {
 void InitPatchTable() { Table()->entry = reinterpret_cast<uint64_t>(stub_entry); }
 
 uint64_t SiteToPatch(Context* context, uint64_t rip, uint64_t nr) {
+  if (nr == __NR_exit) return 0;  // the frame is worth more: Answer::kAdopt
   uint8_t* heat = &context->heat[(rip ^ rip >> 8 ^ rip >> 16) % sizeof context->heat];
   if (++*heat < kHot) return 0;
   *heat = 0;

@@ -7,7 +7,7 @@
 namespace cloister::stub {
 namespace {
 
-constexpr long kEFault = 14;
+constexpr long kEFault = 14, kENoSys = 38;
 constexpr int kSigBlock = 0, kSigUnblock = 1, kSigSetMask = 2;
 constexpr uint64_t kUnblockable = (1ul << (9 - 1)) | (1ul << (19 - 1));  // SIGKILL, SIGSTOP
 constexpr uint64_t kMaskBytes = 8;
@@ -93,6 +93,11 @@ bool AnswerCall(Context* context, uint64_t nr, uint64_t calls, long* result) {
       if ((calls & kQuickRobustList) == 0 || regs.rsi != kRobustListBytes) return false;
       Store(&context->quick.robust_list, regs.rdi);
       *result = 0;
+      return true;
+    // Not supported, and counted as such when a process registers its first thread.
+    case __NR_rseq:
+      if ((calls & kQuickIds) == 0 || context->quick.tid == context->quick.pid) return false;
+      *result = -kENoSys;
       return true;
     case __NR_sched_yield:
       if ((calls & kQuickIds) == 0) return false;

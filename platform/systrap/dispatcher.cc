@@ -49,9 +49,10 @@ void Dispatcher::Work() {
   Turns::MarkWorker();
   Housekeeper::BecomeWorker();
   worker.is_one = true;
+  Watch::View view;
   for (;;) {
     while (std::exchange(worker.spins, false)) {
-      const Ref<Thread> thread = core_->watch.Await();
+      const Ref<Thread> thread = core_->watch.Await(&view);
       if (!thread) break;
       worker.spins = true;
       if (!thread->OnPosted()) KillLiar(*thread);

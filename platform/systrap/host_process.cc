@@ -1,5 +1,6 @@
 #include "platform/systrap/host_process.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -11,6 +12,20 @@
 #include "platform/systrap/thread.h"
 
 namespace cloister::systrap {
+
+namespace {
+
+constexpr size_t kMostIdle = 4;
+
+bool HaveSameAffinity(pid_t a, pid_t b) {
+  cpu_set_t of_a, of_b;
+  CPU_ZERO(&of_a);
+  CPU_ZERO(&of_b);
+  return sched_getaffinity(a, sizeof of_a, &of_a) == 0 && sched_getaffinity(b, sizeof of_b, &of_b) == 0 &&
+         CPU_EQUAL(&of_a, &of_b);
+}
+
+}  // namespace
 
 HostProcess::~HostProcess() = default;
 
@@ -56,15 +71,38 @@ bool HostProcess::Add(Ref<Thread> thread) {
 
 void HostProcess::Remove(Thread* thread) {
   Ref<Thread> last, first;  // dropped outside the lock
+  std::vector<Ref<Thread>> idle;
   {
     absl::MutexLock lock(&mu_);
     const auto found = std::find(threads_.begin(), threads_.end(), thread);
     if (found == threads_.end()) return;
     last = std::move(*found);
     threads_.erase(found);
-    if (threads_.empty()) first = std::move(kept_first_);
+    if (thread->idles()) idle_.push_back(last);
+    if (threads_.empty()) {
+      first = std::move(kept_first_);
+      idle.swap(idle_);
+    }
   }
+  for (const Ref<Thread>& each : idle) each->LeaveAtLast();
   if (first) first->LeaveAtLast();
+}
+
+bool HostProcess::MayIdle(const Thread& thread) {
+  absl::MutexLock lock(&mu_);
+  const bool is_first = thread.host_tid() == pid_;
+  if (buried_ || kill_ || is_first || threads_.size() < 2 || may_idle_ == kMostIdle) return false;
+  ++may_idle_;
+  return true;
+}
+
+Ref<Thread> HostProcess::TakeIdle(pid_t maker) {
+  absl::MutexLock lock(&mu_);
+  if (idle_.empty() || !HaveSameAffinity(idle_.back()->host_tid(), maker)) return nullptr;
+  Ref<Thread> idle = std::move(idle_.back());
+  idle_.pop_back();
+  --may_idle_;
+  return idle;
 }
 
 bool HostProcess::KeepFirst(Thread& thread) {
@@ -76,8 +114,10 @@ bool HostProcess::KeepFirst(Thread& thread) {
 
 std::vector<Ref<Thread>> HostProcess::Bury() {
   Ref<Thread> first;  // dropped outside the lock
+  std::vector<Ref<Thread>> idle;
   absl::MutexLock lock(&mu_);
   first = std::move(kept_first_);
+  idle.swap(idle_);
   if (pid_ != 0) space_->RemoveProcess(pid_);
   pid_ = 0;
   buried_ = true;

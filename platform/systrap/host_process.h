@@ -41,6 +41,11 @@ class HostProcess final : public RefCounted {
   // A host process whose first thread has exited is a zombie to whoever looks at its memory. True: this
   // is the first, there are others, and so its host thread stays in its doorbell until they are gone.
   bool KeepFirst(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
+  // Host threads that have ended for the guest, and sleep until they are made another thread of this process
+  // or the last one is gone. MayIdle, before a thread is gone: whether it may become one of them.
+  bool MayIdle(const Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
+  // One for a child of `maker`, which inherits its CPU affinity; null if there is none.
+  Ref<Thread> TakeIdle(pid_t maker) ABSL_LOCKS_EXCLUDED(mu_);
 
   // The process is dead and about to be reaped: its pid is used no more. Returns who is left.
   std::vector<Ref<Thread>> Bury() ABSL_LOCKS_EXCLUDED(mu_);
@@ -55,6 +60,8 @@ class HostProcess final : public RefCounted {
   bool kill_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<Ref<Thread>> threads_ ABSL_GUARDED_BY(mu_);
   Ref<Thread> kept_first_ ABSL_GUARDED_BY(mu_);
+  std::vector<Ref<Thread>> idle_ ABSL_GUARDED_BY(mu_);
+  size_t may_idle_ ABSL_GUARDED_BY(mu_) = 0;  // those in idle_, and those on their way
 };
 
 // The stub processes that exist, by pid, from their birth until they are reaped.

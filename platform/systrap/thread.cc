@@ -24,8 +24,7 @@ std::atomic_ref<uint32_t> Word(uint32_t& word) { return std::atomic_ref<uint32_t
 // Whether the stub's filter hands the call to the sentry, where the flags are no unusual ones.
 bool WillNotify(const stub::Op& op) {
   if (op.nr == SYS_mremap) return op.args[2] > op.args[1];
-  constexpr uint64_t kPlain = MAP_PRIVATE | MAP_ANONYMOUS;
-  return (op.args[3] & kPlain) != kPlain;
+  return (op.args[3] & MAP_PRIVATE) == 0;
 }
 
 // A fresh process has no selectors yet; what else is wrong makes rt_sigreturn fault the guest.
@@ -46,6 +45,7 @@ Thread::Thread(Core* core, Ref<HostProcess> process, uint32_t slot, platform::Tr
       state_(starts_stopped ? State::kStopped : State::kRunning),
       birth_(starts_stopped ? 0 : kBornBit),
       window_(&process_->space(), context_),
+      lender_(slot),
       handler_(handler) {
   Quick(context_->quick.calls).store(0);  // the slot's last user has left its own
   Quick(context_->quick.held).store(0);
@@ -53,6 +53,8 @@ Thread::Thread(Core* core, Ref<HostProcess> process, uint32_t slot, platform::Tr
   context_->magic = STUB_MAGIC;
   context_->stack = stub::StackAddress(slot) + stub::kStackBytes;
   context_->token = 0;
+  context_->keeps = 0;
+  Word(context_->adopted).store(0);
   Word(context_->interrupted).store(0);
   Word(context_->request).store(stub::kUnwatched);
   std::atomic_ref<int32_t>(context_->host_tid).store(0);
@@ -123,13 +125,13 @@ void Thread::WatchNext() {
   Dispatcher::SpinNext();
 }
 
-void Thread::FinishAnswer(stub::Answer answer, int lend_fd) {
+void Thread::FinishAnswer(stub::Answer answer) {
   answer_ = answer;
-  answer_fd_ = lend_fd;
   if (const uint32_t writes = window_.Publish(); writes != 0) context_->writes = writes;
   const bool born = (birth_.load() & kBornBit) != 0;
   // What is to be checked by a notification is watched from there on.
-  const bool notifies = answer == stub::Answer::kClone || (answer == stub::Answer::kOps && notifies_);
+  const bool notifies = (answer == stub::Answer::kClone && clone_expected_) ||
+                        (answer == stub::Answer::kOps && notifies_);
   if (posted_) Word(context_->request).store(stub::kUnwatched, std::memory_order_relaxed);
   core_->turns.GuestRuns();
   leaves_core_ = false;
@@ -137,11 +139,14 @@ void Thread::FinishAnswer(stub::Answer answer, int lend_fd) {
   if ((birth_.fetch_or(kAnsweredBit) & kBornBit) != 0) Deliver();
 }
 
+// Before a notification is answered: the thread runs on on this core, or away from it.
+void Thread::PlaceAnswer() { core_->listener->WakeOnSameCore(!leaves_core_).IgnoreError(); }
+
 // The stub has said that it sleeps, and its doorbell has come.
 void Thread::SendToSleeper() {
   const uint64_t id = sleep_id_.load();
   const auto answer = static_cast<int64_t>(answer_);
-  core_->listener->WakeOnSameCore(!leaves_core_).IgnoreError();
+  PlaceAnswer();
   sleep_.store(0);
   core_->listener->Send(id, answer);
 }
@@ -154,10 +159,8 @@ void Thread::Deliver() {
     const uint32_t before = Word(context_->reply).exchange(stub::kReplied);
     if (before == stub::kSleeping && (sleep_.fetch_or(kAnswered) & kRang) != 0) SendToSleeper();
   } else {
-    core_->listener->WakeOnSameCore(!leaves_core_).IgnoreError();
-    const int at = stub::kFirstInjectedFd + static_cast<int>(slot_);
-    const bool sent = answer_fd_ >= 0 && core_->listener->AddFdAndSend(notif_id_, answer_fd_, at);
-    // A descriptor that could not be lent makes its mmap fail with EBADF, as it should.
+    PlaceAnswer();
+    const bool sent = answer_ == stub::Answer::kOps && lender_.LendAndSend(*core_->listener, notif_id_);
     if (!sent && !core_->listener->Send(notif_id_, static_cast<int64_t>(answer_)) &&
         answer_ == stub::Answer::kClone && child_) {
       core_->housekeeper.PostGone(std::move(child_));  // the thread is dead and will make no child
@@ -170,24 +173,25 @@ void Thread::Deliver() {
 void Thread::Resume() {
   if (!BeginAnswer()) return;
   WriteRegisters();
-  FinishAnswer(stub::Answer::kResume, -1);
+  FinishAnswer(stub::Answer::kResume);
 }
 
 void Thread::Exit() {
   if (!BeginAnswer()) return;
   if (birth_.load() == 0) process_->Kill();
-  if (process_->KeepFirst(*this)) {
+  const bool has_frame = !posted_ && std::atomic_ref(context_->frame).load() != 0;
+  idles_ = has_frame && process_->MayIdle(*this);
+  if (idles_ || process_->KeepFirst(*this)) {
     WillWait();
     state_.store(State::kStopped);
   } else {
-    FinishAnswer(stub::Answer::kExit, -1);
+    FinishAnswer(stub::Answer::kExit);
   }
   core_->housekeeper.PostGone(Ref<Thread>(this));
 }
 
 void Thread::LeaveAtLast() {
   answer_ = stub::Answer::kExit;
-  answer_fd_ = -1;
   Deliver();
 }
 
@@ -223,7 +227,7 @@ stub::Op Thread::Translate(const platform::HostOp& op) {
   switch (op.kind) {
     case Kind::kMmap:
       out.nr = SYS_mmap;
-      out.args[4] = op.fd >= 0 ? stub::kFirstInjectedFd + slot_ : ~0ull;
+      out.args[4] = op.fd >= 0 ? static_cast<uint64_t>(lender_.NumberFor(op.fd)) : ~0ull;
       break;
     case Kind::kMunmap:
       out.nr = SYS_munmap;
@@ -259,36 +263,36 @@ stub::Op Thread::Translate(const platform::HostOp& op) {
   return out;
 }
 
-void Thread::ExpectMapping(const stub::Op& op, int fd) {
+void Thread::ExpectMapping(const stub::Op& op) {
   ExpectedCall& call = expected_[expected_count_++];
   call.nr = static_cast<int>(op.nr);
   std::copy(std::begin(op.args), std::end(op.args), call.args.begin());
-  call.fd = fd;
 }
 
 void Thread::RunOps(std::span<const platform::HostOp> ops, platform::AfterOps after) {
   if (!BeginAnswer()) return;
   op_count_ = static_cast<uint32_t>(std::min(ops.size(), kMaxOps));
   expected_count_ = expected_next_ = 0;
-  lent_fd_ = -1;
+  lender_.Begin(std::atomic_ref(context_->keeps).load(std::memory_order_relaxed) == 1);
   notifies_ = false;
   bool lends = false;
   for (uint32_t i = 0; i < op_count_; ++i) {
     const stub::Op op = Translate(ops[i]);
     context_->ops[i] = op;
     if (op.kind != stub::OpKind::kCall || (op.nr != SYS_mmap && op.nr != SYS_mremap)) continue;
-    ExpectMapping(op, ops[i].fd);
+    ExpectMapping(op);
     notifies_ |= WillNotify(op);
     lends |= ops[i].fd >= 0;
-    if (lent_fd_ < 0 && !posted_) lent_fd_ = ops[i].fd;  // along with the doorbell's answer
   }
   context_->lends = lends ? 1 : 0;
+  fetches_ = posted_ && lender_.HasNew();
+  context_->fetch = fetches_ ? 1 : 0;
   pending_ = Pending::kOps;
   report_ = after == platform::AfterOps::kReport;
   context_->op_count = op_count_;
   context_->report = report_ ? 1 : 0;
   WriteRegisters();
-  FinishAnswer(stub::Answer::kOps, lent_fd_);
+  FinishAnswer(stub::Answer::kOps);
 }
 
 bool Thread::Adopt(platform::TrapHandler* handler) {

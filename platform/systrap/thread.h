@@ -14,6 +14,7 @@
 #include "platform/api/guest_thread.h"
 #include "platform/systrap/host_process.h"
 #include "platform/systrap/inline_window.h"
+#include "platform/systrap/lender.h"
 
 namespace cloister::systrap {
 
@@ -60,6 +61,7 @@ class Thread final : public platform::GuestThread {
 
   // --- For the dispatcher. False: the stub does what an honest one never does. ---
   bool OnDoorbell(uint64_t id, stub::Event event);
+  bool OnFetch(uint64_t id);
   // The answer to a posted event is long in coming: the stub sleeps in its doorbell, and this worker serves
   // the event if the one that watched is busy elsewhere.
   bool OnSleep(uint64_t id, uint64_t cycle);
@@ -80,8 +82,10 @@ class Thread final : public platform::GuestThread {
   // Gives a thread made in advance to its user; false if it is gone already.
   bool Adopt(platform::TrapHandler* handler) ABSL_LOCKS_EXCLUDED(handler_mu_);
 
-  // For HostProcess: the answer that KeepFirst held back.
+  // For HostProcess: the answer that Exit held back.
   void LeaveAtLast();
+  // Its host thread sleeps in the doorbell of its exit and may become another one.
+  bool idles() const { return idles_; }
 
   // --- For Watch. Arm and CallsOften: owner. ---
   bool CallsOften() const;
@@ -110,27 +114,35 @@ class Thread final : public platform::GuestThread {
   struct ExpectedCall {
     int nr;
     std::array<uint64_t, 6> args;
-    int fd;  // to be lent first, or -1
     bool Matches(const seccomp_data& data) const {
       return nr == data.nr && std::equal(args.begin(), args.end(), data.args);
     }
   };
 
+  // Clone onto the host thread of one that has ended.
+  Ref<Thread> Adopt(const Thread& idle, const platform::CloneRequest& request);
+  void SendAdoption(Thread& child, const platform::CloneRequest& request);
+  void BecomeChild();
+  void FillClone(const Thread& child, const platform::CloneRequest& request);
   bool BeginAnswer();
-  void FinishAnswer(stub::Answer answer, int lend_fd);
+  void FinishAnswer(stub::Answer answer);
   void Deliver();
   void WriteRegisters();
   stub::Op Translate(const platform::HostOp& op);
-  void ExpectMapping(const stub::Op& op, int fd);
+  void ExpectMapping(const stub::Op& op);
   bool Stop();
   bool Serve(stub::Event event);
   bool OnTrapEvent(stub::Event event);
   bool OnOpsDone();
   bool OnBorn(uint64_t id);
+  bool RunsAtBirth();
   void EndClone(bool failed);
   bool HasPosted() const;
   bool Claim(uint64_t cycle);
   void WatchNext();
+  bool TakeExpected(const seccomp_data& data);
+  void RunsOn();
+  void PlaceAnswer();
   void SendToSleeper();
 
   Core* const core_;
@@ -139,6 +151,7 @@ class Thread final : public platform::GuestThread {
   stub::Context* const context_;
   platform::CloneKind kind_ = platform::CloneKind::kFork;  // set once, before it is published
   const bool starts_stopped_;
+  bool idles_ = false;           // set by Exit, before Gone
   bool traps_at_birth_ = false;  // CloneRequest::stop_child; fixed before the thread runs
 
   std::atomic<State> state_;
@@ -158,19 +171,19 @@ class Thread final : public platform::GuestThread {
 
   std::atomic<uint64_t> armed_{0};  // 2 * cycle + 1; + 1 once it is claimed
   std::atomic<int64_t> armed_at_{0};
-  std::atomic<int> returns_wanted_{2};  // before the next watch; more after one in vain
+  std::atomic<int> returns_wanted_{24};  // before the next watch; more after one in vain
   std::atomic<uint32_t> sleep_{0};      // kRang, kAnswered: whoever is second answers the sleeper
   std::atomic<uint64_t> sleep_id_{0};
 
   stub::Answer answer_ = stub::Answer::kResume;
-  int answer_fd_ = -1;
   Pending pending_ = Pending::kNothing;
   bool report_ = false;
   uint32_t op_count_ = 0;
   uint32_t expected_count_ = 0;
   uint32_t expected_next_ = 0;
   bool notifies_ = false;  // the operations under way end in a notification
-  int lent_fd_ = -1;
+  Lender lender_;
+  bool fetches_ = false;  // the stub is to ask for what is lent
   std::array<ExpectedCall, kMaxOps> expected_;
   // A forked child's first call, of its own context region; it may be answered before it makes it.
   std::optional<ExpectedCall> birth_mapping_;

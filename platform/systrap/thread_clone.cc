@@ -51,14 +51,67 @@ ErrnoOr<Ref<Thread>> Thread::MakeChild(CloneKind kind, platform::TrapHandler* ha
 }
 
 ErrnoOr<Ref<platform::GuestThread>> Thread::Clone(const platform::CloneRequest& request) {
+  if (request.kind == CloneKind::kThread && request.set_tls && !request.stop_child) {
+    if (const Ref<Thread> idle = process_->TakeIdle(host_tid())) {
+      Ref<Thread> child = Adopt(*idle, request);
+      if (!child) return Errno::kAgain;
+      request.child_handler->OnBorn(*child);
+      SendAdoption(*child, request);
+      return Ref<platform::GuestThread>(std::move(child));
+    }
+  }
   Ref<Thread> child = TRY(MakeChild(request.kind, request.child_handler, request.stop_child));
   child->traps_at_birth_ = request.stop_child;
   child->regs_ = request.child_regs;
-  if (child->regs_.cs == 0) child->regs_.cs = regs_.cs;
-  if (child->regs_.ss == 0) child->regs_.ss = regs_.ss;
   request.child_handler->OnBorn(*child);
   SendClone(child, request);
   return Ref<platform::GuestThread>(std::move(child));
+}
+
+Ref<Thread> Thread::Adopt(const Thread& idle, const platform::CloneRequest& request) {
+  process_->space().TakeSlotAt(idle.slot_);
+  auto child = MakeRef<Thread>(core_, process_, idle.slot_, request.child_handler, false);
+  child->kind_ = CloneKind::kThread;
+  child->regs_ = request.child_regs;
+  child->notif_id_ = idle.notif_id_;
+  child->tid_.store(idle.tid_.load());
+  if (!process_->Add(child)) {
+    child->state_.store(State::kGone);
+    core_->turns.GuestStops();
+    return nullptr;
+  }
+  core_->threads.Add(child->tid_.load(), child);
+  return child;
+}
+
+void Thread::SendAdoption(Thread& child, const platform::CloneRequest& request) {
+  if (!BeginAnswer()) return;  // the process is dead, and both are told so
+  FillClone(child, request);
+  context_->clone.sort = stub::CloneSort::kAdopt;
+  child.WriteRegisters();
+  FinishAnswer(stub::Answer::kClone);
+  child.BecomeChild();
+}
+
+// The answer to the last doorbell of the thread before it. Where it runs is for the host to choose.
+void Thread::BecomeChild() {
+  answer_ = stub::Answer::kAdopt;
+  answered_at_ = NowNs();
+  core_->listener->WakeOnSameCore(false).IgnoreError();
+  core_->listener->Send(notif_id_, static_cast<int64_t>(answer_));
+  if (interrupt_.load()) process_->Interrupt(tid_.load());
+}
+
+// What both ways of making a thread tell the stub.
+void Thread::FillClone(const Thread& child, const platform::CloneRequest& request) {
+  stub::Clone& clone = context_->clone;
+  clone.tls = request.set_tls ? request.tls : 0;
+  clone.child_slot = child.slot_;
+  pending_ = Pending::kClone;
+  report_ = request.after == platform::AfterOps::kReport;
+  op_count_ = 1;
+  context_->report = report_ ? 1 : 0;
+  WriteRegisters();
 }
 
 void Thread::SendClone(Ref<Thread> child, const platform::CloneRequest& request) {
@@ -72,14 +125,12 @@ void Thread::SendClone(Ref<Thread> child, const platform::CloneRequest& request)
   stub::Clone& clone = context_->clone;
   clone.sort = fork ? stub::CloneSort::kFork : stub::CloneSort::kSharedMemory;
   clone.flags = CloneFlags(request.kind) | (request.set_tls ? CLONE_SETTLS : 0);
-  clone.tls = request.set_tls ? request.tls : 0;
   clone.token = token;
   // A thread is known by its token at its first doorbell; a process has to be known before it runs.
   const bool thread = request.kind == CloneKind::kThread;
   clone.says_hello = thread ? 0 : 1;
   clone.parent_tid = thread ? stub::ContextAddress(child->slot_) + stub::kHostTidOffset : 0;
   child->context_->token = thread ? token : 0;
-  clone.child_slot = child->slot_;
   clone.arena_offset = Arena::Offset(child->process_->space().index());
   clone.child_stops = child->starts_stopped_ ? 1 : 0;
   clone.child_regs = request.child_regs;
@@ -92,20 +143,17 @@ void Thread::SendClone(Ref<Thread> child, const platform::CloneRequest& request)
                  request.set_tls ? request.tls : 0,
                  token};
   clone_expected_ = true;
-  pending_ = Pending::kClone;
-  report_ = request.after == platform::AfterOps::kReport;
-  op_count_ = 1;
-  context_->report = report_ ? 1 : 0;
+  FillClone(*child, request);
   child_ = std::move(child);
-  WriteRegisters();
-  FinishAnswer(stub::Answer::kClone, -1);
+  FinishAnswer(stub::Answer::kClone);
 }
 
 bool Thread::OnClone(uint64_t id, const seccomp_data& data) {
-  if (pending_ != Pending::kClone) return false;
+  if (!Stop() || pending_ != Pending::kClone) return false;
   for (size_t i = 0; i < clone_args_.size(); ++i) {
     if (data.args[i] != clone_args_[i]) return false;
   }
+  RunsOn();
   if (!clone_expected_) {
     // The host restarts a clone that a freezer interrupted, clone(2) ERESTARTNOINTR. One leave,
     // one child: the guest sees its fork fail.
@@ -114,7 +162,7 @@ bool Thread::OnClone(uint64_t id, const seccomp_data& data) {
   }
   clone_expected_ = false;
   WatchNext();
-  core_->listener->WakeOnSameCore(!leaves_core_).IgnoreError();
+  PlaceAnswer();
   core_->listener->Continue(id);
   return true;
 }
@@ -131,8 +179,7 @@ void Thread::Bind(pid_t tid, uint64_t hello_id) {
     birth_mapping_ =
         ExpectedCall{SYS_mmap,
                      {stub::kContextBase, stub::kContextRegionBytes, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_FIXED, stub::kArenaFd, Arena::Offset(process_->space().index())},
-                     -1};
+                      MAP_SHARED | MAP_FIXED, stub::kArenaFd, Arena::Offset(process_->space().index())}};
   }
   token_.store(0);
   tid_.store(tid);
@@ -141,7 +188,7 @@ void Thread::Bind(pid_t tid, uint64_t hello_id) {
     core_->processes.Add(tid, process_);
     process_->Bind(tid);
   }
-  const bool sent = core_->listener->Send(hello_id, 0);
+  const bool sent = core_->listener->Send(hello_id, RunsAtBirth() ? stub::kRun : stub::kGoOn);
   if (interrupt_.load()) process_->Interrupt(tid);
   if (!sent && kind_ != CloneKind::kThread && core_->processes.TakeIfReaped(tid)) {
     for (const Ref<Thread>& thread : process_->Bury()) thread->Gone(0);

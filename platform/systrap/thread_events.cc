@@ -35,12 +35,30 @@ bool IsError(int64_t result) { return result < 0 && result >= -4095; }
 }  // namespace
 
 bool Thread::OnDoorbell(uint64_t id, stub::Event event) {
+  if (event == stub::Event::kFetch) return OnFetch(id);
   if (event == stub::Event::kBorn) return OnBorn(id);  // stopped from the start
   if (!Stop()) return false;
   posted_ = false;
   notif_id_ = id;
   quick_returns_ = NowNs() - answered_at_ < kSoonNs ? quick_returns_ + 1 : 0;
   return Serve(event);
+}
+
+bool Thread::OnFetch(uint64_t id) {
+  if (!Stop() || !std::exchange(fetches_, false)) return false;
+  lender_.Lend(*core_->listener, id);
+  RunsOn();
+  PlaceAnswer();
+  core_->listener->Send(id, 0);
+  return true;
+}
+
+// Ends what a notification in the middle of an answer stopped. An interrupt that came meanwhile left it to
+// whoever answers.
+void Thread::RunsOn() {
+  if (!BeginAnswer()) return;
+  core_->turns.GuestRuns();
+  if (interrupt_.load()) process_->Interrupt(tid_.load());
 }
 
 bool Thread::OnPosted() {
@@ -131,6 +149,7 @@ bool Thread::Serve(stub::Event event) {
     case stub::Event::kBorn:
     case stub::Event::kHello:
     case stub::Event::kSleep:
+    case stub::Event::kFetch:
       break;
   }
   return false;
@@ -182,13 +201,18 @@ bool Thread::OnBorn(uint64_t id) {
   if (!starts_stopped_ || (birth_.load() & kBornBit) != 0) return false;
   notif_id_ = id;
   const bool answered = (birth_.fetch_or(kBornBit) & kAnsweredBit) != 0;
-  if (traps_at_birth_) {
-    Trap trap;
-    trap.kind = Trap::Kind::kOpsDone;
-    handler_.load()->OnTrap(*this, trap);
-  } else if (answered) {
-    Deliver();
-  }
+  if (answered) Deliver();
+  return true;
+}
+
+// Before the child's hello is answered, so that one that is to run at once need not ring again.
+bool Thread::RunsAtBirth() {
+  if (!traps_at_birth_) return false;
+  Trap trap;
+  trap.kind = Trap::Kind::kOpsDone;
+  handler_.load()->OnTrap(*this, trap);
+  if ((birth_.load() & kAnsweredBit) == 0 || answer_ != stub::Answer::kResume) return false;
+  birth_.fetch_or(kBornBit);
   return true;
 }
 
@@ -198,18 +222,18 @@ bool Thread::OnMapping(uint64_t id, const seccomp_data& data) {
     core_->listener->Continue(id);
     return true;
   }
+  if (!Stop() || !TakeExpected(data)) return false;
+  RunsOn();
+  // What it says next, it may post.
+  if (expected_next_ == expected_count_) WatchNext();
+  PlaceAnswer();
+  core_->listener->Continue(id);
+  return true;
+}
+
+bool Thread::TakeExpected(const seccomp_data& data) {
   while (expected_next_ < expected_count_) {
-    const ExpectedCall& call = expected_[expected_next_++];
-    if (!call.Matches(data)) continue;
-    if (call.fd >= 0 && call.fd != lent_fd_) {
-      lent_fd_ = call.fd;
-      core_->listener->AddFd(id, call.fd, stub::kFirstInjectedFd + static_cast<int>(slot_));
-    }
-    // What it says next, it may post.
-    if (expected_next_ == expected_count_) WatchNext();
-    core_->listener->WakeOnSameCore(!leaves_core_).IgnoreError();
-    core_->listener->Continue(id);
-    return true;
+    if (expected_[expected_next_++].Matches(data)) return true;
   }
   return false;
 }

@@ -54,14 +54,14 @@ Watch::Verdict Watch::Add(Thread& thread) {
   return watchers_.load() > 0 ? Verdict::kWatched : Verdict::kSpin;
 }
 
-void Watch::Refresh(std::vector<Ref<Thread>>* mine, uint64_t* version) {
+void Watch::Refresh(View* view) {
   const uint64_t now = version_.load(std::memory_order_acquire);
-  if (now == *version) return;
-  *version = now;
+  if (now == view->version) return;
+  view->version = now;
   std::vector<Ref<Thread>> old;  // dropped outside the lock
   absl::MutexLock lock(&mu_);
-  old.swap(*mine);
-  *mine = threads_;
+  old.swap(view->threads);
+  view->threads = threads_;
 }
 
 void Watch::Remove(Thread& thread) {
@@ -87,46 +87,47 @@ void Watch::LostCore(int64_t now) {
   next_break_.store(std::min(pause * 2, kLongestBreakNs), std::memory_order_relaxed);
 }
 
-Ref<Thread> Watch::DropAll(const std::vector<Ref<Thread>>& mine) {
-  for (const Ref<Thread>& thread : mine) {
+Ref<Thread> Watch::DropAll(const View& view) {
+  for (const Ref<Thread>& thread : view.threads) {
     if (Drop(*thread)) return thread;
   }
   return nullptr;
 }
 
-Ref<Thread> Watch::Await() {
-  watchers_.fetch_add(1);
-  turns_->EnsureListener();
-  std::vector<Ref<Thread>> mine;
-  uint64_t version = ~uint64_t{0};
+Ref<Thread> Watch::Spin(View* view) {
   int64_t before = NowNs();
   int64_t until = before + kLingerNs;
-  Ref<Thread> posted;
-  for (int look = 1; !posted; ++look) {
-    Refresh(&mine, &version);
-    for (const Ref<Thread>& thread : mine) {
-      if (thread->ClaimIfPosted()) {
-        posted = thread;
-        next_break_.store(0, std::memory_order_relaxed);
-        break;
-      }
+  for (int look = 1;; ++look) {
+    Refresh(view);
+    for (const Ref<Thread>& thread : view->threads) {
+      if (!thread->ClaimIfPosted()) continue;
+      next_break_.store(0, std::memory_order_relaxed);
+      return thread;
     }
-    if (posted || look % kLooks != 0) {
+    if (look % kLooks != 0) {
       __builtin_ia32_pause();
       continue;
     }
     const int64_t now = NowNs();
-    for (const Ref<Thread>& thread : mine) until = std::max(until, thread->armed_at() + kLingerNs);
+    for (const Ref<Thread>& thread : view->threads) until = std::max(until, thread->armed_at() + kLingerNs);
     const bool lost = now - before > kJumpNs;
     if (lost) LostCore(now);
     before = now;
-    if (lost || now > until || !CoreIsFree(0)) break;
+    if (lost || now > until || !CoreIsFree(0)) return nullptr;
   }
+}
+
+Ref<Thread> Watch::Await(View* view) {
+  watchers_.fetch_add(1);
+  turns_->EnsureListener();
+  Ref<Thread> posted = Spin(view);
   watchers_.fetch_sub(1);
   if (posted) return posted;
-  for (const Ref<Thread>& thread : mine) thread->MissedWatch();
-  Refresh(&mine, &version);
-  return watchers_.load() > 0 ? nullptr : DropAll(mine);
+  for (const Ref<Thread>& thread : view->threads) thread->MissedWatch();
+  Refresh(view);
+  if (watchers_.load() == 0) posted = DropAll(*view);
+  if (!posted) *view = View();
+  return posted;
 }
 
 }  // namespace cloister::systrap

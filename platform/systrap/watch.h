@@ -37,17 +37,25 @@ class Watch {
   // To be called by a worker just before it answers `thread`, which is armed unless the verdict is kNo.
   Verdict Add(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Spins until a watched thread has posted a request, and claims it. Null: it does not pay any more.
-  Ref<Thread> Await() ABSL_LOCKS_EXCLUDED(mu_);
+  // What one worker looks at; it keeps it from one request to the next.
+  struct View {
+    std::vector<Ref<Thread>> threads;
+    uint64_t version = ~uint64_t{0};
+  };
+
+  // Spins until a watched thread has posted a request, and claims it. Null: it does not pay any more, and
+  // the view is empty.
+  Ref<Thread> Await(View* view) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   bool CoreIsFree(int more) const;
   void LostCore(int64_t now);
-  void Refresh(std::vector<Ref<Thread>>* mine, uint64_t* version) ABSL_LOCKS_EXCLUDED(mu_);
+  Ref<Thread> Spin(View* view) ABSL_LOCKS_EXCLUDED(mu_);
+  void Refresh(View* view) ABSL_LOCKS_EXCLUDED(mu_);
   void Remove(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
   // Lets go of a thread; true if it has posted in the last moment and is the caller's now.
   bool Drop(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
-  Ref<Thread> DropAll(const std::vector<Ref<Thread>>& mine) ABSL_LOCKS_EXCLUDED(mu_);
+  Ref<Thread> DropAll(const View& view) ABSL_LOCKS_EXCLUDED(mu_);
 
   Turns* const turns_;
   const int cores_;

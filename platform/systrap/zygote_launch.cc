@@ -142,9 +142,9 @@ uint32_t SlotLimit() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1;
   const rlim_t fds = std::min(limit.rlim_max, static_cast<rlim_t>(stub::kFdLimit));
-  return fds <= stub::kFirstInjectedFd + 1 ? 1
-                                           : std::min(static_cast<uint32_t>(fds - stub::kFirstInjectedFd - 1),
-                                                      static_cast<uint32_t>(stub::kSlots));
+  if (fds <= stub::kFirstInjectedFd + stub::kLentFds) return 1;
+  return std::min(static_cast<uint32_t>((fds - stub::kFirstInjectedFd - 1) / stub::kLentFds),
+                  static_cast<uint32_t>(stub::kSlots));
 }
 
 absl::StatusOr<LaunchedZygote> LaunchZygote(const Arena& arena, uint32_t space) {
