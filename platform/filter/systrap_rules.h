@@ -22,6 +22,7 @@ inline constexpr SentryRule kSystrapRules[] = {
     {SYS_kill, "kill", "ends a guest process"},
     {SYS_waitid, "waitid", "reaps guest processes"},
     {SYS_futex, "futex", "locks of the platform's own threads"},
+    {SYS_lseek, "lseek", "which context pages a dead address space has touched"},
     {SYS_madvise, "madvise", "MADV_REMOVE: gives back context pages of a dead address space"},
     {SYS_fstat, "fstat", "whether a guest thread has been lent a file already"},
     {SYS_sched_getaffinity, "sched_getaffinity", "whether a guest thread may become another one's child"},

@@ -27,7 +27,8 @@ class Arena {
 
   // A stride of zeroes; kAgain if all are taken.
   ErrnoOr<uint32_t> Take() ABSL_LOCKS_EXCLUDED(mu_);
-  // Gives back a stride that no process maps any more, and its pages.
+  // Gives back a stride that no process maps any more, and its pages where there are many: the few of most
+  // processes are cleared for the next one.
   void Give(uint32_t space) ABSL_LOCKS_EXCLUDED(mu_);
 
   static uint64_t Offset(uint32_t space) { return space * stub::kContextRegionBytes; }
@@ -36,6 +37,8 @@ class Arena {
   }
 
  private:
+  bool ClearFew(uint32_t space);
+
   Arena(UniqueFd fd, char* base, uint32_t spaces) : fd_(std::move(fd)), base_(base), spaces_(spaces) {}
 
   const UniqueFd fd_;

@@ -139,8 +139,12 @@ void Thread::FinishAnswer(stub::Answer answer) {
   if ((birth_.fetch_or(kAnsweredBit) & kBornBit) != 0) Deliver();
 }
 
-// Before a notification is answered: the thread runs on on this core, or away from it.
-void Thread::PlaceAnswer() { core_->listener->WakeOnSameCore(!leaves_core_).IgnoreError(); }
+// Before a notification is answered: the thread runs on on this core, as it is waited for; or, where it is
+// not, or this worker spins, on the one that it was on.
+void Thread::PlaceAnswer() {
+  const bool away = leaves_core_ || in_background_ || answer_ == stub::Answer::kExit;
+  core_->listener->WakeOnSameCore(!away).IgnoreError();
+}
 
 // The stub has said that it sleeps, and its doorbell has come.
 void Thread::SendToSleeper() {

@@ -164,6 +164,7 @@ class Thread final : public platform::GuestThread {
   InlineWindow window_;
   uint64_t notif_id_ = 0;     // the doorbell in which the stub waits
   bool posted_ = false;       // it does not: it looks at Context::reply
+  bool in_background_ = false;  // nobody waits for what it does: the zygote
   bool leaves_core_ = false;  // its answer is to wake it on another core: this worker will spin on this one
   int64_t answered_at_ = 0;
   int quick_returns_ = 0;  // doorbells that came soon after an answer, in a row
@@ -171,7 +172,7 @@ class Thread final : public platform::GuestThread {
 
   std::atomic<uint64_t> armed_{0};  // 2 * cycle + 1; + 1 once it is claimed
   std::atomic<int64_t> armed_at_{0};
-  std::atomic<int> returns_wanted_{24};  // before the next watch; more after one in vain
+  std::atomic<int> returns_wanted_{6};  // before the next watch; more after one in vain
   std::atomic<uint32_t> sleep_{0};      // kRang, kAnswered: whoever is second answers the sleeper
   std::atomic<uint64_t> sleep_id_{0};
 

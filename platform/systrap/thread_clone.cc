@@ -196,6 +196,7 @@ void Thread::Bind(pid_t tid, uint64_t hello_id) {
 }
 
 void Thread::BindZygote(pid_t pid) {
+  in_background_ = true;
   tid_.store(pid);
   process_->Add(Ref<Thread>(this));
   core_->threads.Add(pid, Ref<Thread>(this));
