@@ -18,14 +18,6 @@ class AddressSpace : public RefCounted {
   virtual size_t Read(uint64_t addr, std::span<std::byte> dst) = 0;
   virtual size_t Write(uint64_t addr, std::span<const std::byte> src) = 0;
 
-  // Somebody begins (+1) or ends (-1) to wait on the private futex word at addr. What the guest is told by
-  // it: platforms may let it settle a FUTEX_WAKE that has nobody to wake. To be called before the word is
-  // read.
-  virtual void CountFutexWaiter(uint64_t addr, int change) {
-    static_cast<void>(addr);
-    static_cast<void>(change);
-  }
-
   // CPU time that the space's host process has used, in nanoseconds; 0 when it is gone.
   virtual uint64_t CpuTimeNs() const = 0;
 };

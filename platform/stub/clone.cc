@@ -10,7 +10,7 @@ namespace {
 constexpr int kProtReadWrite = 3;
 constexpr int kMapSharedFixed = 0x11;
 constexpr uint64_t kArchSetGs = 0x1001, kArchSetFs = 0x1002, kArchGetGs = 0x1004;  // asm/prctl.h
-constexpr uint64_t kFrameHead = 8;       // the return address below the ucontext
+constexpr uint64_t kFrameHead = 8;  // the return address below the ucontext
 
 long HostClone(const Clone& clone, uint64_t stack, uint64_t slot) {
   return stub_call(__NR_clone, clone.flags, stack, clone.parent_tid, ContextAddress(slot) + kAliveOffset,
@@ -64,16 +64,14 @@ long CloneOntoIdle(const Clone& clone, const UContext* uc) {
 // In the forked child, on its own copy of the stack: the context region still is the parent's.
 // Returns whether it has to report before it runs.
 bool StartFork(Context* context, const Clone& clone, UContext* uc) {
-  const long answer = Ring(Event::kHello, clone.token);
-  if (answer != kGoOn && answer != kRun) Die();
-  const long at = stub_call(__NR_mmap, kContextBase, kContextRegionBytes, kProtReadWrite, kMapSharedFixed,
-                            kArenaFd, clone.arena_offset);
+  const long at = stub_call(__NR_mmap, kContextBase, kContextRegionBytes, kProtReadWrite,
+                            kMapSharedFixed | clone.token << kTokenShift, kArenaFd, clone.arena_offset);
   if (at != static_cast<long>(kContextBase)) Die();
   // What the sentry had lent to other threads of the parent is not for this process.
   stub_call(__NR_close_range, kFirstInjectedFd, ~0u, 0);
   context->keeps = 0;
-  LoadRegisters(uc, answer == kRun ? &context->regs : &clone.child_regs);
-  return clone.child_stops != 0 && answer == kGoOn;
+  LoadRegisters(uc, context->runs_at_birth != 0 ? &context->regs : &clone.child_regs);
+  return clone.child_stops != 0 && context->runs_at_birth == 0;
 }
 
 }  // namespace
@@ -83,7 +81,7 @@ extern "C" [[noreturn]] void stub_thread_start(UContext* uc, uint64_t token) {
   const uint64_t slot = (reinterpret_cast<uint64_t>(uc) - kStackBase) / kStackBytes;
   auto* context = reinterpret_cast<Context*>(ContextAddress(slot));
   if (stub_gs_is_ours()) stub_call(__NR_arch_prctl, kArchSetGs, ContextAddress(slot));
-  if (token != 0 && Ring(Event::kHello, token) != kGoOn) Die();
+  if (token != 0 && Ring(Event::kHello, token) != 0) Die();
   if (__atomic_exchange_n(&context->interrupted, 0, __ATOMIC_SEQ_CST) != 0) {
     SaveRegisters(uc, &context->regs);
     context->regs.orig_rax = ~0ul;

@@ -21,10 +21,10 @@ enum class Event : uint64_t {
   kFault = 2,
   kInterrupt = 3,
   kOpsDone = 4,  // operations or a clone that report, or that failed
-  kHello = 5,    // a new host process; the second argument is the token of its clone
+  kHello = 5,    // a new host process on the same memory; the second argument is the token of its clone
   kBorn = 6,     // a new process that was told to stop before it runs
   kSleep = 7,    // the answer to a posted event is long in coming; the second argument is Context::cycle
-  kFetch = 8,    // asks for the descriptors of the operations, which a reply without the doorbell cannot bring
+  kFetch = 8,  // asks for the descriptors of the operations, which a reply without the doorbell cannot bring
 };
 
 // Context::request: whether a worker of the sentry looks at this thread, so that it need not be rung.
@@ -38,12 +38,13 @@ enum class Answer : int64_t {
   kOps = 1,
   kClone = 2,
   kExit = 3,
-  kAdopt = 4,  // to a thread that is to end: it becomes another one, as soon as that one's maker has been here
+  kAdopt =
+      4,  // to a thread that is to end: it becomes another one, as soon as that one's maker has been here
 };
 
-// What the doorbell returns to kHello. kRun: the child runs on with the registers of its page, and does not
-// ring kBorn.
-inline constexpr long kGoOn = 0, kRun = 1;
+// A forked child says which one it is when it maps its context region: the token of its clone is in those
+// upper bits of mmap(2)'s flags that the host does not look at.
+inline constexpr int kTokenShift = 32;
 
 enum class OpKind : uint64_t {
   kCall = 0,  // the host call `nr` through the gate
@@ -65,7 +66,7 @@ inline constexpr uint32_t kMaxOps = 32;
 enum class CloneSort : uint64_t {
   kSharedMemory = 0,  // starts on the stack and context page of child_slot
   kFork = 1,          // starts on its own copies, in the slot of its parent
-  kAdopt = 2,         // the thread that sleeps in child_slot becomes the child: kSharedMemory without the host
+  kAdopt = 2,  // the thread that sleeps in child_slot becomes the child: kSharedMemory without the host
 };
 
 struct Clone {
@@ -88,7 +89,7 @@ struct Quick {
   uint64_t calls;        // sentry to stub
   uint64_t held;         // sentry to stub: signals wait, the mask is not to be changed without it
   uint64_t signal_mask;  // both ways
-  uint64_t robust_list;  // both ways
+  uint64_t robust_list, clear_child_tid;  // both ways
   // Sentry to stub: what getpid(2) and its kin answer.
   uint32_t pid, tid, parent_pid, uid, euid, gid, egid;
 };
@@ -138,6 +139,7 @@ struct Context {
   uint32_t adopted;  // cleared by the sentry
   // Sentry to stub: by which it knows a thread that rings for the first time.
   uint64_t token;
+  uint64_t runs_at_birth;  // to a forked child: it need not ring kBorn, and its registers are here
 
   alignas(64) Quick quick;
 

@@ -14,6 +14,7 @@ constexpr uint64_t kMaskBytes = 8;
 constexpr uint64_t kRobustListBytes = 24;
 constexpr uint64_t kDontNeed = 4, kFree = 8;  // MADV_…
 constexpr uint64_t kPage = 4096;
+constexpr uint64_t kArchSetFs = 0x1002;  // asm/prctl.h
 
 uint64_t Load(const uint64_t* word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 void Store(uint64_t* word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
@@ -93,6 +94,15 @@ bool AnswerCall(Context* context, uint64_t nr, uint64_t calls, long* result) {
       if ((calls & kQuickRobustList) == 0 || regs.rsi != kRobustListBytes) return false;
       Store(&context->quick.robust_list, regs.rdi);
       *result = 0;
+      return true;
+    case __NR_set_tid_address:
+      if ((calls & kQuickIds) == 0) return false;
+      Store(&context->quick.clear_child_tid, regs.rdi);
+      *result = context->quick.tid;
+      return true;
+    case __NR_arch_prctl:
+      if ((calls & kQuickIds) == 0 || regs.rdi != kArchSetFs || regs.rsi >= kImageBase) return false;
+      *result = stub_call(__NR_arch_prctl, kArchSetFs, regs.rsi);
       return true;
     // Not supported, and counted as such when a process registers its first thread.
     case __NR_rseq:

@@ -62,8 +62,7 @@ bool Arena::ClearFew(uint32_t space) {
 }
 
 void Arena::Give(uint32_t space) {
-  if (!ClearFew(space) &&
-      madvise(base_ + Offset(space), stub::kContextRegionBytes, MADV_REMOVE) != 0) {
+  if (!ClearFew(space) && madvise(base_ + Offset(space), stub::kContextRegionBytes, MADV_REMOVE) != 0) {
     // Better a stride lost than a guest that reads another's registers.
     LOG(kError, "context pages of a dead process could not be freed: %s", HostErrorNow("madvise").message());
     return;

@@ -11,11 +11,13 @@
 namespace cloister::systrap {
 namespace {
 
-uint64_t NewToken() {
+// That of a fork has to fit into mmap(2)'s flags.
+uint64_t NewToken(bool fork) {
   uint64_t token = 0;
   while (token == 0) {
     // Cannot fail for 8 bytes once the pool is ready, random(7); a guessable token must not be used.
     if (getrandom(&token, sizeof token, 0) != sizeof token) abort();
+    if (fork) token >>= stub::kTokenShift;
   }
   return token;
 }
@@ -25,9 +27,12 @@ bool IsSilent(const Thread& child) { return child.kind() == platform::CloneKind:
 }  // namespace
 
 uint64_t Births::Expect(Ref<Thread> child) {
-  const uint64_t token = NewToken();
   const absl::Time now = absl::Now();
   absl::MutexLock lock(&mu_);
+  uint64_t token;
+  do {
+    token = NewToken(child->kind() == platform::CloneKind::kFork);
+  } while (expected_.contains(token));
   expected_[token] = {std::move(child), now};
   return token;
 }

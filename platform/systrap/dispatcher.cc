@@ -90,7 +90,8 @@ void Dispatcher::Handle(const seccomp_notif& notif) {
   const auto event = static_cast<stub::Event>(data.args[0]);
   Ref<Thread> thread = core_->threads.Find(tid);
   if (!thread) {
-    if (doorbell && event == stub::Event::kHello) return Hello(notif);
+    if (doorbell && event == stub::Event::kHello) return Hello(notif, data.args[1]);
+    if (data.nr == SYS_mmap) return Hello(notif, data.args[3] >> stub::kTokenShift);
     // A thread that was told to end while it went to sleep: it is not known any more.
     if (doorbell && event == stub::Event::kSleep) {
       core_->listener->Send(notif.id, static_cast<int64_t>(stub::Answer::kExit));
@@ -112,7 +113,11 @@ void Dispatcher::Handle(const seccomp_notif& notif) {
   if (!honest) KillLiar(*thread);
 }
 
-bool Dispatcher::BelongsWhereItSays(Thread& child, pid_t tid) {
+bool Dispatcher::IsWhatItSays(Thread& child, const seccomp_notif& notif) {
+  const auto tid = static_cast<pid_t>(notif.pid);
+  const bool forked = notif.data.nr == SYS_mmap;
+  if (forked != (child.kind() == platform::CloneKind::kFork)) return false;
+  if (forked && !child.IsBirthMapping(notif.data)) return false;
   if (child.kind() == platform::CloneKind::kThread) return child.process().HasThread(tid);
   return syscall(SYS_tgkill, tid, tid, 0) == 0 && !core_->processes.Has(tid);
 }
@@ -130,10 +135,10 @@ Ref<Thread> Dispatcher::FirstRing(const seccomp_notif& notif) {
   return thread;
 }
 
-void Dispatcher::Hello(const seccomp_notif& notif) {
+void Dispatcher::Hello(const seccomp_notif& notif, uint64_t token) {
   const auto tid = static_cast<pid_t>(notif.pid);
-  const Ref<Thread> child = core_->births.Take(notif.data.args[1]);
-  if (!child || !BelongsWhereItSays(*child, tid)) {
+  const Ref<Thread> child = core_->births.Take(token);
+  if (!child || !IsWhatItSays(*child, notif)) {
     KillStranger(tid);
     if (child) child->Gone(0);
     return;

@@ -28,9 +28,9 @@ class Dispatcher {
 
  private:
   void Handle(const seccomp_notif& notif);
-  void Hello(const seccomp_notif& notif);
+  void Hello(const seccomp_notif& notif, uint64_t token);
   Ref<Thread> FirstRing(const seccomp_notif& notif);
-  bool BelongsWhereItSays(Thread& child, pid_t tid);
+  bool IsWhatItSays(Thread& child, const seccomp_notif& notif);
 
   Core* const core_;
 };

@@ -64,6 +64,7 @@ Thread::Thread(Core* core, Ref<HostProcess> process, uint32_t slot, platform::Tr
 void Thread::GiveQuickState(const platform::QuickState& state) {
   Quick(context_->quick.signal_mask).store(state.signal_mask, std::memory_order_relaxed);
   Quick(context_->quick.robust_list).store(state.robust_list, std::memory_order_relaxed);
+  Quick(context_->quick.clear_child_tid).store(state.clear_child_tid, std::memory_order_relaxed);
   Quick(context_->quick.calls)
       .store(stub::kQuickSignalMask | stub::kQuickRobustList | stub::kQuickIds |
                  (state.may_advise ? stub::kQuickAdvise : 0),
@@ -83,6 +84,7 @@ platform::QuickState Thread::TakeQuickState() const {
   platform::QuickState state;
   state.signal_mask = Quick(context_->quick.signal_mask).load(std::memory_order_relaxed);
   state.robust_list = Quick(context_->quick.robust_list).load(std::memory_order_relaxed);
+  state.clear_child_tid = Quick(context_->quick.clear_child_tid).load(std::memory_order_relaxed);
   return state;
 }
 
@@ -130,8 +132,8 @@ void Thread::FinishAnswer(stub::Answer answer) {
   if (const uint32_t writes = window_.Publish(); writes != 0) context_->writes = writes;
   const bool born = (birth_.load() & kBornBit) != 0;
   // What is to be checked by a notification is watched from there on.
-  const bool notifies = (answer == stub::Answer::kClone && clone_expected_) ||
-                        (answer == stub::Answer::kOps && notifies_);
+  const bool notifies =
+      (answer == stub::Answer::kClone && clone_expected_) || (answer == stub::Answer::kOps && notifies_);
   if (posted_) Word(context_->request).store(stub::kUnwatched, std::memory_order_relaxed);
   core_->turns.GuestRuns();
   leaves_core_ = false;

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -70,8 +69,9 @@ class Thread final : public platform::GuestThread {
   // mmap or mremap: lets it happen if it is the next one that was asked for.
   bool OnMapping(uint64_t id, const seccomp_data& data);
   bool OnClone(uint64_t id, const seccomp_data& data);
-  // The host process exists and has said hello.
+  // The host process exists and has said hello; a forked one by its first mapping.
   void Bind(pid_t tid, uint64_t hello_id);
+  bool IsBirthMapping(const seccomp_data& data) const;
   // A thread of a process rings for the first time.
   void BindThread(pid_t tid);
   // The first thread of the first process: running, about to trap.
@@ -136,6 +136,7 @@ class Thread final : public platform::GuestThread {
   bool OnOpsDone();
   bool OnBorn(uint64_t id);
   bool RunsAtBirth();
+  bool AnswerHello(uint64_t id);
   void EndClone(bool failed);
   bool HasPosted() const;
   bool Claim(uint64_t cycle);
@@ -162,10 +163,10 @@ class Thread final : public platform::GuestThread {
 
   platform::Registers regs_ = {};
   InlineWindow window_;
-  uint64_t notif_id_ = 0;     // the doorbell in which the stub waits
-  bool posted_ = false;       // it does not: it looks at Context::reply
+  uint64_t notif_id_ = 0;       // the doorbell in which the stub waits
+  bool posted_ = false;         // it does not: it looks at Context::reply
   bool in_background_ = false;  // nobody waits for what it does: the zygote
-  bool leaves_core_ = false;  // its answer is to wake it on another core: this worker will spin on this one
+  bool leaves_core_ = false;    // its answer is to wake it on another core: this worker will spin on this one
   int64_t answered_at_ = 0;
   int quick_returns_ = 0;  // doorbells that came soon after an answer, in a row
   uint64_t cycle_ = 0;     // of the last watch
@@ -186,8 +187,6 @@ class Thread final : public platform::GuestThread {
   Lender lender_;
   bool fetches_ = false;  // the stub is to ask for what is lent
   std::array<ExpectedCall, kMaxOps> expected_;
-  // A forked child's first call, of its own context region; it may be answered before it makes it.
-  std::optional<ExpectedCall> birth_mapping_;
   std::array<uint64_t, 6> clone_args_ = {};
   bool clone_expected_ = false;
   Ref<Thread> child_;

@@ -174,13 +174,21 @@ void Thread::BindThread(pid_t tid) {
   core_->threads.Add(tid, Ref<Thread>(this));
 }
 
+bool Thread::IsBirthMapping(const seccomp_data& data) const {
+  const std::array<uint64_t, 6> args = {
+      stub::kContextBase,     stub::kContextRegionBytes,
+      PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | data.args[3] >> stub::kTokenShift << stub::kTokenShift,
+      stub::kArenaFd,         Arena::Offset(process_->space().index())};
+  return kind_ == CloneKind::kFork && std::equal(args.begin(), args.end(), data.args);
+}
+
+bool Thread::AnswerHello(uint64_t id) {
+  if (kind_ != CloneKind::kFork) return core_->listener->Send(id, 0);
+  context_->runs_at_birth = RunsAtBirth() ? 1 : 0;
+  return core_->listener->Continue(id);
+}
+
 void Thread::Bind(pid_t tid, uint64_t hello_id) {
-  if (kind_ == CloneKind::kFork) {
-    birth_mapping_ =
-        ExpectedCall{SYS_mmap,
-                     {stub::kContextBase, stub::kContextRegionBytes, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_FIXED, stub::kArenaFd, Arena::Offset(process_->space().index())}};
-  }
   token_.store(0);
   tid_.store(tid);
   core_->threads.Add(tid, Ref<Thread>(this));
@@ -188,7 +196,7 @@ void Thread::Bind(pid_t tid, uint64_t hello_id) {
     core_->processes.Add(tid, process_);
     process_->Bind(tid);
   }
-  const bool sent = core_->listener->Send(hello_id, RunsAtBirth() ? stub::kRun : stub::kGoOn);
+  const bool sent = AnswerHello(hello_id);
   if (interrupt_.load()) process_->Interrupt(tid);
   if (!sent && kind_ != CloneKind::kThread && core_->processes.TakeIfReaped(tid)) {
     for (const Ref<Thread>& thread : process_->Bury()) thread->Gone(0);

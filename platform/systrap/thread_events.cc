@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -217,11 +216,6 @@ bool Thread::RunsAtBirth() {
 }
 
 bool Thread::OnMapping(uint64_t id, const seccomp_data& data) {
-  if (const auto birth = std::exchange(birth_mapping_, std::nullopt)) {
-    if (!birth->Matches(data)) return false;
-    core_->listener->Continue(id);
-    return true;
-  }
   if (!Stop() || !TakeExpected(data)) return false;
   RunsOn();
   // What it says next, it may post.

@@ -12,6 +12,7 @@ void Task::TakeQuickState() {
   if (!quick_given_.load(std::memory_order_relaxed)) return;
   const platform::QuickState state = thread_->TakeQuickState();
   robust_list = state.robust_list;
+  clear_child_tid = state.clear_child_tid;
   const SignalSet mask = SignalSet(state.signal_mask).Without(signal::kUnblockable);
   if (mask == given_mask_ && !mask_held_.load(std::memory_order_acquire)) return;
   absl::MutexLock lock(&kernel().tree_mu());
@@ -42,6 +43,7 @@ void Task::GiveQuickState() {
   platform::QuickState state;
   state.signal_mask = mask_.bits();
   state.robust_list = robust_list;
+  state.clear_child_tid = clear_child_tid;
   state.may_advise = mm_ && mm_->LockedBytes() == 0;
   if (quick_ids_stale_.exchange(false, std::memory_order_relaxed)) {
     absl::MutexLock lock(&kernel().tree_mu());

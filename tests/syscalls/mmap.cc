@@ -4,7 +4,9 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include <atomic>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "tests/util/matchers.h"
 #include "tests/util/memory.h"
 #include "tests/util/test_fd.h"
+#include "tests/util/thread.h"
 
 // mmap(2), munmap(2), mremap(2), mprotect(2), madvise(2), mincore(2), msync(2), mlock(2), brk(2).
 namespace cloister::tests {
@@ -191,6 +194,36 @@ TEST_F(FileMapTest, PrivateWritesStayPrivate) {
   EXPECT_EQ(map.data()[kPage + 4], 0);
   map.data()[0] = 'X';
   EXPECT_EQ(ReadFile(path_)[0], 'a');
+}
+
+// Several files in turn and at once, by several threads: each mapping has what its own file has.
+TEST(FileMaps, OfManyFilesByManyThreads) {
+  const TempDir dir;
+  std::vector<std::string> paths;
+  for (int i = 0; i < 5; ++i) {
+    const auto letter = static_cast<char>('a' + i);
+    paths.push_back(dir.WithFile(std::string(1, letter), std::string(3 * kPage, letter)));
+  }
+  std::atomic<int> wrong = 0;
+  const auto map_all = [&](int rounds) {
+    for (int i = 0; i < rounds; ++i) {
+      const size_t which = static_cast<size_t>(i * 7) % paths.size();
+      const TestFd fd(open(paths[which].c_str(), O_RDONLY));
+      char* maps[3];
+      for (int part = 0; part < 3; ++part) {
+        maps[part] = static_cast<char*>(mmap(nullptr, kPage, PROT_READ, part == 1 ? MAP_SHARED : MAP_PRIVATE,
+                                             fd.get(), part * static_cast<off_t>(kPage)));
+        if (maps[part] == MAP_FAILED || maps[part][17] != static_cast<char>('a' + which)) ++wrong;
+      }
+      for (char* map : maps) munmap(map, kPage);
+    }
+  };
+  map_all(50);
+  {
+    std::vector<std::unique_ptr<ScopedThread>> threads;
+    for (int i = 0; i < 4; ++i) threads.push_back(std::make_unique<ScopedThread>([&] { map_all(200); }));
+  }
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST_F(FileMapTest, SharedWritesReachTheFileAndBack) {

@@ -1,3 +1,5 @@
+#include <asm/prctl.h>
+#include <immintrin.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -6,6 +8,8 @@
 #include <sys/syscall.h>
 
 #include <atomic>
+#include <cfenv>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -107,6 +111,126 @@ TEST(Threads, CreateAndJoinRepeatedly) {
   int sum = 0;
   for (int i = 0; i < 300; ++i) std::thread([&] { ++sum; }).join();
   EXPECT_EQ(sum, 300);
+}
+
+// A thread that begins where another one has just ended must have nothing of that one.
+
+TEST(ThreadsAfterOthers, RoundAsTheirMakerDoes) {
+  const int before = fegetround();
+  for (int i = 0; i < 5; ++i) {
+    for (const int mode : {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO, FE_TONEAREST}) {
+      fesetround(mode);
+      int seen = -1;
+      unsigned csr = 0;
+      std::thread([&] {
+        seen = fegetround();
+        csr = _mm_getcsr();
+        fesetround(mode == FE_UPWARD ? FE_DOWNWARD : FE_UPWARD);
+        feraiseexcept(FE_DIVBYZERO);
+      }).join();
+      EXPECT_EQ(seen, mode);
+      EXPECT_EQ(csr, _mm_getcsr());
+      EXPECT_EQ(fegetround(), mode);
+    }
+  }
+  fesetround(before);
+}
+
+TEST(ThreadsAfterOthers, RunWhereTheirMakerMay) {
+  cpu_set_t all, one, seen;
+  ASSERT_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+  int first = 0;
+  while (!CPU_ISSET(first, &all)) ++first;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  for (int i = 0; i < 3; ++i) {
+    std::thread([&] { sched_setaffinity(0, sizeof one, &one); }).join();
+    std::thread([&] { sched_getaffinity(0, sizeof seen, &seen); }).join();
+    EXPECT_TRUE(CPU_EQUAL(&seen, &all));
+  }
+  ScopedThread maker([&] {
+    sched_setaffinity(0, sizeof one, &one);
+    std::thread([&] { sched_getaffinity(0, sizeof seen, &seen); }).join();
+  });
+  maker.Join();
+  EXPECT_TRUE(CPU_EQUAL(&seen, &one));
+}
+
+TEST(ThreadsAfterOthers, HaveNeitherTheirStacksNorTheirSegments) {
+  alignas(16) static char stack[16384];
+  static uint64_t word = 42;
+  for (int i = 0; i < 3; ++i) {
+    std::thread([&] {
+      stack_t alternate = {.ss_sp = stack, .ss_flags = 0, .ss_size = sizeof stack};
+      sigaltstack(&alternate, nullptr);
+      syscall(SYS_arch_prctl, ARCH_SET_GS, &word);
+    }).join();
+    stack_t seen = {};
+    uint64_t gs = 1;
+    std::thread([&] {
+      sigaltstack(nullptr, &seen);
+      syscall(SYS_arch_prctl, ARCH_GET_GS, &gs);
+    }).join();
+    EXPECT_EQ(seen.ss_flags, SS_DISABLE);
+    EXPECT_EQ(gs, 0u);
+  }
+}
+
+TEST(ThreadsAfterOthers, TakeTheirSegmentFromTheirMaker) {
+  static uint64_t word = 42;
+  std::thread([] {}).join();
+  uint64_t gs = 0;
+  ScopedThread maker([&] {
+    std::thread([] {}).join();
+    syscall(SYS_arch_prctl, ARCH_SET_GS, &word);
+    std::thread([&] { syscall(SYS_arch_prctl, ARCH_GET_GS, &gs); }).join();
+  });
+  maker.Join();
+  EXPECT_EQ(gs, reinterpret_cast<uint64_t>(&word));
+}
+
+TEST(ThreadsAfterOthers, TakeSignalsOfTheirOwn) {
+  static std::atomic<pid_t> taken;
+  const ScopedSigaction action(SIGUSR1, [](int) { taken = Gettid(); });
+  for (int i = 0; i < 20; ++i) {
+    std::thread([] {}).join();
+    taken = 0;
+    std::atomic<bool> leave = false;
+    ScopedThread thread([&] {
+      while (!leave) sched_yield();
+    });
+    const pid_t tid = thread.tid();
+    EXPECT_EQ(syscall(SYS_tgkill, getpid(), tid, SIGUSR1), 0);
+    while (taken == 0) sched_yield();
+    leave = true;
+    EXPECT_EQ(taken, tid);
+  }
+}
+
+TEST(ThreadsAfterOthers, ManyMakersAtOnce) {
+  std::atomic<int> sum = 0;
+  {
+    std::vector<std::unique_ptr<ScopedThread>> makers;
+    for (int i = 0; i < 6; ++i) {
+      makers.push_back(std::make_unique<ScopedThread>([&] {
+        for (int k = 0; k < 100; ++k) std::thread([&] { ++sum; }).join();
+      }));
+    }
+  }
+  EXPECT_EQ(sum, 600);
+}
+
+TEST(ThreadsAfterOthers, ForkExecAndExitWithThemGone) {
+  EXPECT_THAT(InChild([] {
+                for (int i = 0; i < 6; ++i) std::thread([] {}).join();
+                const int status = InChild([] {
+                  std::thread([] {}).join();
+                  execl("/bin/sh", "sh", "-c", "exit 7", nullptr);
+                });
+                CHILD_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+                std::thread([] { syscall(SYS_exit_group, 5); }).join();
+              }),
+              ExitedWith(5));
 }
 
 TEST(Threads, ContendedMutexCounts) {
