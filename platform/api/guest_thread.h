@@ -59,6 +59,12 @@ class GuestThread : public RefCounted {
   // OnGone is called and the parent gets kOpsDone. An error here means no answer was given yet.
   virtual ErrnoOr<Ref<GuestThread>> Clone(const CloneRequest& request) = 0;
 
+  // Owner: whether the host process may go on with another program: no other thread lives in it, and nobody
+  // shares its memory. It is for the caller to unmap what is there, and to run HostOp::StartAfresh().
+  virtual bool MayStartAfresh() { return false; }
+  // Then: address_space() is another one, and the one before reaches nothing any more.
+  virtual void LeaveMemory() {}
+
   // Answer: the host thread ends; OnGone follows. regs() is invalid from here on.
   virtual void Exit() = 0;
 

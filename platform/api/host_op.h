@@ -18,6 +18,7 @@ struct HostOp {
     kStoreFpState,     // addr: copies the thread's FP state (Platform::fp_state_size bytes) to addr
     kLoadFpState,      // addr: takes the thread's FP state from there; a bad one faults at resume
     kCompareExchange,  // addr, expected, desired: 32-bit atomic; the result is the value found
+    kStartAfresh,      // FP state, FS, GS and what the stub keeps for itself become a new process'
     kUnpatchCalls,     // undoes every kPatchCall of the process
     kPatchCall,        // addr: makes the call site there (kPatchBytes long, writable) a quick one, if it can
   };
@@ -45,6 +46,7 @@ struct HostOp {
   }
   static HostOp StoreFpState(uint64_t addr) { return {Kind::kStoreFpState, {addr}}; }
   static HostOp LoadFpState(uint64_t addr) { return {Kind::kLoadFpState, {addr}}; }
+  static HostOp StartAfresh() { return {Kind::kStartAfresh, {}}; }
   static HostOp UnpatchCalls() { return {Kind::kUnpatchCalls, {}}; }
   static HostOp PatchCall(uint64_t addr) { return {Kind::kPatchCall, {addr}}; }
   static HostOp CompareExchange(uint64_t addr, uint32_t expected, uint32_t desired) {

@@ -175,6 +175,7 @@ int64_t Space::Run(const HostOp& op) {
       return CompareExchange(op);
     case HostOp::Kind::kUnpatchCalls:
       return 0;
+    case HostOp::Kind::kStartAfresh:
     case HostOp::Kind::kPatchCall:
     case HostOp::Kind::kArchPrctl:
     case HostOp::Kind::kStoreFpState:

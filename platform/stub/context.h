@@ -53,6 +53,7 @@ enum class OpKind : uint64_t {
   kCompareExchange = 3,
   kPatchCall = 4,
   kUnpatchCalls = 5,
+  kStartAfresh = 6,
 };
 
 struct Op {

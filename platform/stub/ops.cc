@@ -11,11 +11,16 @@ namespace {
 constexpr long kEFault = 14;
 constexpr long kEInval = 22;
 constexpr long kEIntr = 4;
-constexpr uint64_t kArchGetGs = 0x1004;  // asm/prctl.h
+constexpr uint64_t kArchSetGs = 0x1001, kArchSetFs = 0x1002, kArchGetGs = 0x1004;  // asm/prctl.h
 constexpr uint64_t kLegacyBytes = 512;   // struct _fpstate_64 of FXSAVE
 constexpr uint64_t kHeaderBytes = 64;    // struct _header
 constexpr uint64_t kSwReserved = 464;    // offset of struct _fpx_sw_bytes
 constexpr uint64_t kLegacyFeatures = 3;  // x87 and SSE
+constexpr uint64_t kMxcsrOffset = 24;    // in the legacy area
+constexpr uint16_t kInitialControl = 0x37f;
+constexpr uint32_t kInitialMxcsr = 0x1f80;
+constexpr uint64_t kPage = 4096, kStackMargin = 1024;
+constexpr uint64_t kDontNeed = 4;  // MADV_DONTNEED
 
 _fpx_sw_bytes* SwBytes(uint8_t* fp) { return reinterpret_cast<_fpx_sw_bytes*>(fp + kSwReserved); }
 
@@ -72,7 +77,37 @@ long RunHostCall(const Op& op) {
   return result;
 }
 
-long RunOp(UContext* uc, const Op& op) {
+// As a new process has it. Linux: fpstate_reset.
+void ResetFpState(UContext* uc) {
+  uint8_t* fp = FpState(uc);
+  if (fp == nullptr) return;
+  __builtin_memset(fp, 0, kSwReserved);
+  const uint16_t control = kInitialControl;
+  const uint32_t mxcsr = kInitialMxcsr;
+  __builtin_memcpy(fp, &control, sizeof control);
+  __builtin_memcpy(fp + kMxcsrOffset, &mxcsr, sizeof mxcsr);
+  if (FpStateBytes(uc) > kLegacyBytes) __builtin_memset(fp + kLegacyBytes, 0, kHeaderBytes);
+}
+
+// Signal stacks below the frame that is in use: their pages become zeroes.
+void ClearStacks(const Context* context) {
+  const uint64_t slot = (reinterpret_cast<uint64_t>(context) - kContextBase) / kContextBytes;
+  const auto here = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
+  const uint64_t used = (here - kStackMargin) / kPage * kPage, next = StackAddress(slot + 1);
+  stub_call(__NR_madvise, kStackBase, used - kStackBase, kDontNeed);
+  stub_call(__NR_madvise, next, kStackBase + kStackRegionBytes - next, kDontNeed);
+}
+
+long StartAfresh(Context* context, UContext* uc) {
+  ResetFpState(uc);
+  stub_call(__NR_arch_prctl, kArchSetFs, 0);
+  stub_call(__NR_arch_prctl, kArchSetGs, reinterpret_cast<uint64_t>(context));
+  InitPatchTable();
+  ClearStacks(context);
+  return 0;
+}
+
+long RunOp(Context* context, UContext* uc, const Op& op) {
   switch (op.kind) {
     case OpKind::kCall:
       return RunHostCall(op);
@@ -88,6 +123,8 @@ long RunOp(UContext* uc, const Op& op) {
     case OpKind::kUnpatchCalls:
       UnpatchCalls();
       return 0;
+    case OpKind::kStartAfresh:
+      return StartAfresh(context, uc);
   }
   return -kEInval;
 }
@@ -106,7 +143,8 @@ bool OpsNeedFrame(const Context* context) {
   const uint64_t count = context->op_count < kMaxOps ? context->op_count : kMaxOps;
   for (uint64_t i = 0; i < count; ++i) {
     const OpKind kind = context->ops[i].kind;
-    if (kind == OpKind::kStoreFpState || kind == OpKind::kLoadFpState) return true;
+    if (kind == OpKind::kStoreFpState || kind == OpKind::kLoadFpState || kind == OpKind::kStartAfresh)
+      return true;
   }
   return false;
 }
@@ -115,7 +153,7 @@ long RunOps(Context* context, UContext* uc, uint64_t* run) {
   const uint64_t count = context->op_count < kMaxOps ? context->op_count : kMaxOps;
   long result = 0;
   for (uint64_t i = 0; i < count; ++i) {
-    result = RunOp(uc, context->ops[i]);
+    result = RunOp(context, uc, context->ops[i]);
     *run = i + 1;
     if (result < 0 && result >= -4095) break;
   }

@@ -90,7 +90,10 @@ bool IsBeingPatched(uint64_t rip) {
 
 }  // namespace
 
-void InitPatchTable() { Table()->entry = reinterpret_cast<uint64_t>(stub_entry); }
+void InitPatchTable() {
+  Table()->entry = reinterpret_cast<uint64_t>(stub_entry);
+  Table()->count = 0;
+}
 
 uint64_t SiteToPatch(Context* context, uint64_t rip, uint64_t nr) {
   if (nr == __NR_exit) return 0;  // the frame is worth more: Answer::kAdopt

@@ -31,7 +31,7 @@ struct PatchTable {
 };
 static_assert(sizeof(PatchTable) <= kPatchBytes && sizeof(PatchEntry) == 32);
 
-// Makes the table usable: the zygote, once.
+// Makes the table usable, and empty.
 void InitPatchTable();
 
 // A call trapped that returns to `rip`. The site, if it is worth patching now, else 0.

@@ -105,6 +105,11 @@ Ref<Thread> HostProcess::TakeIdle(pid_t maker) {
   return idle;
 }
 
+bool HostProcess::IsAlone(const Thread& thread) {
+  absl::MutexLock lock(&mu_);
+  return !buried_ && !kill_ && thread.host_tid() == pid_ && threads_.size() == 1 && idle_.empty();
+}
+
 bool HostProcess::KeepFirst(Thread& thread) {
   absl::MutexLock lock(&mu_);
   if (thread.host_tid() != pid_ || threads_.size() < 2) return false;

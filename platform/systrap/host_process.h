@@ -38,6 +38,8 @@ class HostProcess final : public RefCounted {
   // False if the process is dead already.
   bool Add(Ref<Thread> thread) ABSL_LOCKS_EXCLUDED(mu_);
   void Remove(Thread* thread) ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether no other host thread lives in it.
+  bool IsAlone(const Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
   // A host process whose first thread has exited is a zombie to whoever looks at its memory. True: this
   // is the first, there are others, and so its host thread stays in its doorbell until they are gone.
   bool KeepFirst(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);

@@ -81,6 +81,11 @@ void InlineWindow::Settle() {
   Close();
 }
 
+void InlineWindow::Clear() {
+  Close();
+  memset(static_cast<void*>(page_), 0, sizeof *page_);
+}
+
 void InlineWindow::Flush() {
   for (uint32_t i = 0; i < write_count_; ++i) {
     const WindowRange& range = writes_[i];

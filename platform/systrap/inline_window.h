@@ -30,6 +30,8 @@ class InlineWindow {
   uint32_t Publish();
   // The thread waits, and others may serve it: results reach its memory now. Closed from then on.
   void Settle();
+  // Nothing of what was in it is left for another program.
+  void Clear();
 
   // False: it is not in the window, and what was left there for the same bytes has reached memory.
   bool Read(uint64_t addr, std::span<std::byte> dst);

@@ -74,6 +74,7 @@ ErrnoOr<uint32_t> Space::TakeSlot() {
     used_.set(slot);
     MarkAlive(context(slot));
     search_from_ = slot + 1;
+    slots_seen_ = std::max(slots_seen_, slot + 1);
     return slot;
   }
   return Errno::kAgain;
@@ -82,7 +83,17 @@ ErrnoOr<uint32_t> Space::TakeSlot() {
 void Space::TakeSlotAt(uint32_t slot) {
   absl::MutexLock lock(&mu_);
   used_.set(slot);
+  slots_seen_ = std::max(slots_seen_, slot + 1);
   MarkAlive(context(slot));
+}
+
+bool Space::HasOnly(uint32_t slot) {
+  absl::MutexLock lock(&mu_);
+  if (pids_.size() != 1) return false;
+  for (uint32_t i = 0; i < slots_seen_; ++i) {
+    if (i != slot && !HasEnded(context(i))) return false;
+  }
+  return true;
 }
 
 void Space::GiveSlot(uint32_t slot) {

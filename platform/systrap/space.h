@@ -14,19 +14,20 @@
 
 namespace cloister::systrap {
 
-// A guest address space: a stride of context pages, and the host processes that live in it (more
+// The memory of a stub process: a stride of context pages, and the host processes that live in it (more
 // than one after vfork). Kept by its threads and processes; the last reference frees the stride.
-class Space final : public platform::AddressSpace {
+class Space final : public RefCounted {
  public:
   // Takes over stride `index`. Threads get the slots below slot_limit.
   Space(Arena* arena, uint32_t index, uint32_t slot_limit)
       : arena_(arena), index_(index), slot_limit_(slot_limit) {}
 
-  size_t Read(uint64_t addr, std::span<std::byte> dst) override ABSL_LOCKS_EXCLUDED(mu_);
-  size_t Write(uint64_t addr, std::span<const std::byte> src) override ABSL_LOCKS_EXCLUDED(mu_);
+  // platform::AddressSpace's.
+  size_t Read(uint64_t addr, std::span<std::byte> dst) ABSL_LOCKS_EXCLUDED(mu_);
+  size_t Write(uint64_t addr, std::span<const std::byte> src) ABSL_LOCKS_EXCLUDED(mu_);
+  uint64_t CpuTimeNs() const ABSL_LOCKS_EXCLUDED(mu_);
   // As Write, past the inline window.
   size_t WriteMemory(uint64_t addr, std::span<const std::byte> src) ABSL_LOCKS_EXCLUDED(mu_);
-  uint64_t CpuTimeNs() const override ABSL_LOCKS_EXCLUDED(mu_);
 
   uint32_t index() const { return index_; }
   stub::Context* context(uint32_t slot) const { return arena_->context(index_, slot); }
@@ -37,6 +38,8 @@ class Space final : public platform::AddressSpace {
   // The slot of a forked child is its parent's.
   void TakeSlotAt(uint32_t slot) ABSL_LOCKS_EXCLUDED(mu_);
   void GiveSlot(uint32_t slot) ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether one process alone lives here, and all other threads have left their stacks for good.
+  bool HasOnly(uint32_t slot) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Host processes by which the memory can be reached. After RemoveProcess has returned, nobody
   // uses the pid any more, so that it may be reaped.
@@ -53,6 +56,7 @@ class Space final : public platform::AddressSpace {
   std::vector<pid_t> pids_ ABSL_GUARDED_BY(mu_);
   std::bitset<stub::kSlots> used_ ABSL_GUARDED_BY(mu_);
   uint32_t search_from_ ABSL_GUARDED_BY(mu_) = 0;
+  uint32_t slots_seen_ ABSL_GUARDED_BY(mu_) = 0;  // none from here on was ever taken
 };
 
 }  // namespace cloister::systrap

@@ -44,6 +44,7 @@ Thread::Thread(Core* core, Ref<HostProcess> process, uint32_t slot, platform::Tr
       starts_stopped_(starts_stopped),
       state_(starts_stopped ? State::kStopped : State::kRunning),
       birth_(starts_stopped ? 0 : kBornBit),
+      memory_(MakeRef<ProgramMemory>(Ref<Space>(&process_->space()))),
       window_(&process_->space(), context_),
       lender_(slot),
       handler_(handler) {
@@ -201,6 +202,14 @@ void Thread::LeaveAtLast() {
   Deliver();
 }
 
+bool Thread::MayStartAfresh() { return process_->IsAlone(*this) && process_->space().HasOnly(slot_); }
+
+void Thread::LeaveMemory() {
+  window_.Clear();
+  memory_->End();
+  memory_ = MakeRef<ProgramMemory>(Ref<Space>(&process_->space()));
+}
+
 void Thread::WillWait() {
   window_.Settle();
   if (posted_) Word(context_->wait_long).store(1, std::memory_order_relaxed);
@@ -258,6 +267,9 @@ stub::Op Thread::Translate(const platform::HostOp& op) {
       break;
     case Kind::kCompareExchange:
       out.kind = stub::OpKind::kCompareExchange;
+      break;
+    case Kind::kStartAfresh:
+      out.kind = stub::OpKind::kStartAfresh;
       break;
     case Kind::kUnpatchCalls:
       out.kind = stub::OpKind::kUnpatchCalls;

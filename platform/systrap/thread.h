@@ -14,6 +14,7 @@
 #include "platform/systrap/host_process.h"
 #include "platform/systrap/inline_window.h"
 #include "platform/systrap/lender.h"
+#include "platform/systrap/program_memory.h"
 
 namespace cloister::systrap {
 
@@ -33,7 +34,7 @@ class Thread final : public platform::GuestThread {
          bool starts_stopped);
 
   platform::Registers& regs() override { return regs_; }
-  platform::AddressSpace& address_space() override { return process_->space(); }
+  platform::AddressSpace& address_space() override { return *memory_; }
   void Resume() override;
   void RunOps(std::span<const platform::HostOp> ops, platform::AfterOps after) override;
   // The child may trap on another worker before this returns.
@@ -41,6 +42,8 @@ class Thread final : public platform::GuestThread {
   // OnGone comes at once, with status 0; the host thread may live on for the moment it takes to leave.
   void Exit() override;
   void Interrupt() override;
+  bool MayStartAfresh() override;
+  void LeaveMemory() override;
   void KillProcess() override { process_->Kill(); }
   bool HasQuickCalls() const override { return true; }
   void GiveQuickState(const platform::QuickState& state) override;
@@ -161,6 +164,7 @@ class Thread final : public platform::GuestThread {
   std::atomic<uint32_t> birth_;         // kBornBit, kAnsweredBit
   std::atomic<uint64_t> token_{0};
 
+  Ref<ProgramMemory> memory_;  // of all threads and processes that share it
   platform::Registers regs_ = {};
   InlineWindow window_;
   uint64_t notif_id_ = 0;       // the doorbell in which the stub waits

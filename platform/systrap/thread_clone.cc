@@ -41,6 +41,7 @@ ErrnoOr<Ref<Thread>> Thread::MakeChild(CloneKind kind, platform::TrapHandler* ha
   }
   auto child = MakeRef<Thread>(core_, process, slot, handler, starts_stopped);
   child->kind_ = kind;
+  if (kind != CloneKind::kFork) child->memory_ = memory_;
   if (!process->Add(child)) {
     child->state_.store(State::kGone);
     if (!starts_stopped) core_->turns.GuestStops();
@@ -72,6 +73,7 @@ Ref<Thread> Thread::Adopt(const Thread& idle, const platform::CloneRequest& requ
   process_->space().TakeSlotAt(idle.slot_);
   auto child = MakeRef<Thread>(core_, process_, idle.slot_, request.child_handler, false);
   child->kind_ = CloneKind::kThread;
+  child->memory_ = memory_;
   child->regs_ = request.child_regs;
   child->notif_id_ = idle.notif_id_;
   child->tid_.store(idle.tid_.load());

@@ -49,17 +49,29 @@ bool Task::AloneForExec() {
   return false;
 }
 
+// Whether the program that runs here may be followed by the next one in the same host process. It could have
+// prepared that as it likes, so the next one must not be able to do more than it.
+bool Task::MayExecInPlace(const auth::ExecResult& privileges) {
+  return thread_ && !privileges.secure && mm_->users() == 1 && thread_->MayStartAfresh();
+}
+
+ErrnoOr<Ref<platform::GuestThread>> Task::ThreadForExec(const auth::ExecResult& privileges) {
+  if (MayExecInPlace(privileges)) return thread_;
+  Ref<platform::GuestThread> thread = TRY(kernel().platform().NewProcess(this));
+  IncRef();  // OnGone's
+  return thread;
+}
+
 void Task::Exec(ExecControl control) {
   const loader::Program& program = *control.program;
-  ErrnoOr<Ref<platform::GuestThread>> thread = kernel().platform().NewProcess(this);
+  const auth::ExecResult privileges = auth::ForExec(*cred_, PrivilegesOf(*program.file, *cred_));
+  ErrnoOr<Ref<platform::GuestThread>> thread = ThreadForExec(privileges);
   if (!thread.ok()) {
     EndCall(thread.error());
     return;
   }
-  IncRef();
-  Ref<mm::MemoryManager> mm = MakeRef<mm::MemoryManager>(
-      Ref<platform::AddressSpace>(&(*thread)->address_space()), kernel().platform().task_size());
-  const auth::ExecResult privileges = auth::ForExec(*cred_, PrivilegesOf(*program.file, *cred_));
+  const bool in_place = *thread == thread_;
+  Ref<mm::MemoryManager> mm = MakeRef<mm::MemoryManager>(nullptr, kernel().platform().task_size());
   loader::AuxInfo aux;
   aux.uid = privileges.credentials.uid;
   aux.euid = privileges.credentials.euid;
@@ -73,7 +85,7 @@ void Task::Exec(ExecControl control) {
   ErrnoOr<loader::Image> image =
       loader::BuildImage(program, *mm, aux, kernel().platform(), random, Limit(RLIMIT_STACK).rlim_cur);
   if (!image.ok()) {
-    (*thread)->KillProcess();
+    if (!in_place) (*thread)->KillProcess();
     EndCall(image.error());
     return;
   }
@@ -89,6 +101,13 @@ void Task::Exec(ExecControl control) {
   }
   exec_ = std::make_unique<ExecState>();
   exec_->image = *std::move(image);
+  if (in_place) {
+    constexpr uint64_t kFirst = mm::MemoryManager::kMinAddress;
+    const platform::HostOp clear[] = {
+        platform::HostOp::Munmap(kFirst, kernel().platform().task_size() - kFirst),
+        platform::HostOp::StartAfresh()};
+    exec_->image.ops.insert(exec_->image.ops.begin(), std::begin(clear), std::end(clear));
+  }
   ExecStep(nullptr);
 }
 
@@ -96,17 +115,21 @@ void Task::Exec(ExecControl control) {
 void Task::SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager> mm) {
   call_.reset();
   restart_call.reset();
-  const uint64_t cpu_ns = thread_ && mm_ && !vfork_shares_ ? mm_->space().CpuTimeNs() : 0;
+  const bool in_place = thread == thread_;
+  const bool ends_process = thread_ && mm_ && !vfork_shares_ && !in_place;
+  const uint64_t cpu_ns = ends_process ? mm_->space().CpuTimeNs() : 0;
   LeaveMemory();
+  if (in_place) thread->LeaveMemory();
+  mm->SetSpace(Ref<platform::AddressSpace>(&thread->address_space()));
   Ref<platform::GuestThread> old_thread;
   {
     absl::MutexLock lock(&own_mu_);
-    old_thread = std::exchange(thread_, std::move(thread));
+    if (!in_place) old_thread = std::exchange(thread_, std::move(thread));
     quick_given_.store(false, std::memory_order_release);
     quick_ids_stale_.store(true, std::memory_order_relaxed);
     mm_ = std::move(mm);
   }
-  host_gone_.store(false, std::memory_order_release);
+  if (!in_place) host_gone_.store(false, std::memory_order_release);
   if (old_thread) old_thread->Exit();
   NotifyVforkParent();
 

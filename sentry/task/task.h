@@ -154,6 +154,8 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   void FinishForkChild(const platform::Trap& trap);
   void Exec(ExecControl control);
   void ExecStep(const platform::Trap* trap);
+  bool MayExecInPlace(const auth::ExecResult& privileges);
+  ErrnoOr<Ref<platform::GuestThread>> ThreadForExec(const auth::ExecResult& privileges);
   void SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager> mm);
   // The process ends with wait_status. from: the calling task, which ends by itself; null: none of its tasks
   // calls.
