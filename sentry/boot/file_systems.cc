@@ -9,6 +9,7 @@
 #include "sentry/boot/terminal.h"
 #include "sentry/fs/cgroup/cgroup_fs.h"
 #include "sentry/fs/dev/memory_devices.h"
+#include "sentry/fs/mqueue/mqueue_fs.h"
 #include "sentry/fs/overlay/overlay_fs.h"
 #include "sentry/fs/pipe/pipe_file.h"
 #include "sentry/fs/proc/proc_fs.h"
@@ -30,6 +31,13 @@ cgroup::Limits LimitsOf(const control::Container& container) {
   cgroup::Limits limits;
   if (container.memory_limit() != 0) limits.memory = container.memory_limit();
   return limits;
+}
+
+// The queues of whoever mounts them.
+ErrnoOr<Ref<vfs::Mount>> MountQueues(const vfs::NewMount& request) {
+  const task::Task* const task = task::CurrentTask::Get();
+  if (task == nullptr || !request.options.empty()) return Errno::kInval;
+  return mqueue::MountMqueue(task->ipc(), request.flags, std::string(request.source));
 }
 
 }  // namespace
@@ -60,6 +68,7 @@ absl::StatusOr<kernfs::Mountable> OverlayOver(task::Kernel& kernel, kernfs::Moun
 }
 
 void RegisterMountTypes(task::Kernel& kernel, const control::Container& container) {
+  vfs::FileSystemTypes::Get().Register("mqueue", MountQueues);
   for (const char* type : {"proc", "sysfs", "devpts", "cgroup", "cgroup2"}) {
     vfs::FileSystemTypes::Get().Register(
         type, [&kernel, container, type](const vfs::NewMount& request) -> ErrnoOr<Ref<vfs::Mount>> {

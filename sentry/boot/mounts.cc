@@ -16,6 +16,7 @@
 #include "base/log/log.h"
 #include "sentry/boot/file_systems.h"
 #include "sentry/boot/program.h"
+#include "sentry/fs/mqueue/mqueue_fs.h"
 #include "sentry/fs/tmp/tmp_fs.h"
 #include "sentry/vfs/operations.h"
 
@@ -68,7 +69,9 @@ class Builder {
       return MakeRef<vfs::Mount>(bound.fs, vfs::Dentry::MakeRoot(bound.root), mount.flags(),
                                  std::string("none"));
     }
-    if (mount.type() == "tmpfs" || mount.type() == "mqueue") {
+    if (mount.type() == "mqueue" && mount.options().empty())
+      return mqueue::MountMqueue(*kernel_.ipc(), mount.flags(), mount.type());
+    if (mount.type() == "tmpfs") {
       const tmp::TmpOptions options = tmp::TmpOptions::DefaultsFor(kernel_.machine().total_memory);
       const ErrnoOr<tmp::TmpOptions> parsed =
           tmp::ParseTmpOptions(absl::StrJoin(mount.options(), ","), options);

@@ -30,6 +30,7 @@
 #include "sentry/control/control.pb.h"
 #include "sentry/fs/tmp/memory_budget.h"
 #include "sentry/fs/tmp/tmp_fs.h"
+#include "sentry/ipc/ipc_sysctl.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/wait/poller.h"
 
@@ -107,6 +108,17 @@ std::vector<UniqueFd> DonatedFds(const control::BootConfig& config) {
   return fds;
 }
 
+// linux.sysctl of config.json: those of the IPC namespace. net.… is runsc's.
+absl::Status ApplySysctls(task::Kernel& kernel, const control::Container& container) {
+  for (const auto& [name, value] : container.sysctl()) {
+    const ipc::IpcSysctl* const sysctl = ipc::FindIpcSysctl(name);
+    if (sysctl == nullptr) continue;
+    const ErrnoOrVoid written = sysctl->write(*kernel.ipc(), value);
+    if (!written.ok()) return ToStatus(written.error(), absl::StrCat("sysctl ", name, " = ", value));
+  }
+  return absl::OkStatus();
+}
+
 // What lives until the process ends.
 struct Sentry {
   std::unique_ptr<task::Kernel> kernel;
@@ -124,6 +136,7 @@ absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
   const control::Container& container = config.container();
   kernel.SetHostname(container.hostname());
   kernel.SetDomainname(container.domainname());
+  RETURN_IF_ERROR(ApplySysctls(kernel, container));
   RegisterSpecialFiles();
   RegisterMountTypes(kernel, container);
   const GoferMounter gofer = TRY_STATUS(ConnectGofer(UniqueFd(control::BOOT_FD_GOFER)));

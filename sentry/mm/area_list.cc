@@ -20,6 +20,7 @@ void CutTo(Area& area, uint64_t start, uint64_t end) {
 bool CanMerge(const Area& a, const Area& b) {
   if (a.end != b.start || a.prot != b.prot || a.flags != b.flags || a.shared_id != b.shared_id) return false;
   if (a.file.mappable != b.file.mappable || a.file.keep != b.file.keep) return false;
+  if (a.file && a.file.mappable->attached_bytes() != 0) return false;  // each is counted
   const bool has_offset = static_cast<bool>(a.file) || a.shared_id != 0;
   if (has_offset && a.offset + a.size() != b.offset) return false;
   return a.may_write == b.may_write && a.may_exec == b.may_exec && a.dont_fork == b.dont_fork &&
@@ -33,6 +34,18 @@ uint64_t FreeBelow(const Area& area) {
 }
 
 }  // namespace
+
+AreaList::~AreaList() {
+  for (const auto& [start, area] : map_) TellRemoved(area);
+}
+
+void AreaList::TellAdded(const Area& area) const {
+  if (area.file) area.file.mappable->OnAreaAdded(owner_);
+}
+
+void AreaList::TellRemoved(const Area& area) const {
+  if (area.file) area.file.mappable->OnAreaRemoved(owner_);
+}
 
 AreaList::Map::const_iterator AreaList::FirstEndingAbove(uint64_t addr) const {
   auto it = map_.upper_bound(addr);
@@ -107,6 +120,7 @@ AreaList::Map::iterator AreaList::MergeWithPrevious(Map::iterator it) {
 void AreaList::Insert(Area area) {
   assert(area.start < area.end && !Overlaps(area.start, area.end));
   Count(area, true);
+  TellAdded(area);
   const uint64_t start = area.start;
   const auto it = MergeWithPrevious(map_.emplace(start, std::move(area)).first);
   MergeWithPrevious(std::next(it));
@@ -120,6 +134,7 @@ void AreaList::SplitAt(uint64_t addr) {
   Area upper = area;
   CutTo(upper, addr, area.end);
   area.end = addr;
+  TellAdded(upper);
   map_.emplace_hint(it, addr, std::move(upper));
 }
 
@@ -131,6 +146,7 @@ std::vector<Area> AreaList::Remove(uint64_t start, uint64_t end) {
   auto it = map_.lower_bound(start);
   while (it != map_.end() && it->second.start < end) {
     Count(it->second, false);
+    TellRemoved(it->second);
     removed.push_back(std::move(it->second));
     it = map_.erase(it);
   }

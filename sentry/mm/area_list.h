@@ -47,6 +47,15 @@ class AreaList {
   // Linux keeps this much free below a mapping that grows down (stack_guard_gap).
   static constexpr uint64_t kGuardGap = 256 * kPageSize;
 
+  AreaList() = default;
+  AreaList(const AreaList&) = delete;
+  AreaList& operator=(const AreaList&) = delete;
+  ~AreaList();
+
+  // The process that is named to what counts its areas (Mappable::OnAreaAdded).
+  pid_t owner() const { return owner_; }
+  void set_owner(pid_t owner) { owner_ = owner; }
+
   const Map& map() const { return map_; }
   size_t size() const { return map_.size(); }
 
@@ -85,10 +94,13 @@ class AreaList {
   // Merges the area with the one before it, if they are compatible; returns the one that holds it.
   Map::iterator MergeWithPrevious(Map::iterator it);
   void Count(const Area& area, bool add);
+  void TellAdded(const Area& area) const;
+  void TellRemoved(const Area& area) const;
   std::optional<uint64_t> Search(uint64_t length, uint64_t low, uint64_t from,
                                  uint64_t* largest_skipped) const;
 
   Map map_;
+  pid_t owner_ = 0;
   uint64_t total_ = 0;
   uint64_t data_ = 0;
   uint64_t locked_ = 0;

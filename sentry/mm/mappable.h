@@ -1,6 +1,8 @@
 #ifndef CLOISTER_SENTRY_MM_MAPPABLE_H_
 #define CLOISTER_SENTRY_MM_MAPPABLE_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 
@@ -31,6 +33,13 @@ class Mappable {
   virtual Identity identity() const = 0;
   // Path as /proc/PID/maps shows it.
   virtual std::string MappedName() const = 0;
+
+  // System V shared memory counts the areas that show it. Linux: open and close of shm_vm_ops. `by`: the
+  // process in whose list they are. Called with the list's lock held.
+  virtual void OnAreaAdded(pid_t) {}
+  virtual void OnAreaRemoved(pid_t) {}
+  // Of what shmat(2) attached: the bytes of the whole, in pages, that shmdt(2) detaches. Else 0.
+  virtual uint64_t attached_bytes() const { return 0; }
 
  protected:
   ~Mappable() = default;

@@ -203,6 +203,38 @@ ErrnoOr<Plan> MemoryManager::Unmap(uint64_t addr, uint64_t length) {
   return plan;
 }
 
+// Linux: ksys_shmdt. The pieces lie where they were attached, each at its offset.
+ErrnoOr<Plan> MemoryManager::Detach(uint64_t addr) {
+  if (!IsPageAligned(addr)) return Errno::kInval;
+  Plan plan;
+  absl::MutexLock lock(&mu_);
+  const Mappable* attached = nullptr;
+  uint64_t last = task_size_;
+  areas_.Visit(addr, last, [&](const Area& area) {
+    if (area.end > last) return false;
+    const bool in_place = area.file && area.start >= addr && area.start - addr == area.offset &&
+                          area.file.mappable->attached_bytes() != 0;
+    if (!in_place || (attached != nullptr && area.file.mappable != attached)) return true;
+    if (attached == nullptr) {
+      attached = area.file.mappable;
+      plan.start = area.start;
+      last = std::min(task_size_, addr + attached->attached_bytes());
+    }
+    plan.end = area.end;
+    plan.ops.push_back(HostOp::Munmap(area.start, area.size()));
+    return true;
+  });
+  if (attached == nullptr) return Errno::kInval;
+  plan.before = areas_.Copy(plan.start, plan.end);
+  for (const HostOp& op : plan.ops) areas_.Remove(op.args[0], op.args[0] + op.args[1]);
+  return plan;
+}
+
+void MemoryManager::SetOwner(pid_t pid) {
+  absl::MutexLock lock(&mu_);
+  areas_.set_owner(pid);
+}
+
 ErrnoOr<Plan> MemoryManager::Protect(uint64_t addr, uint64_t length, int prot, const Limits& limits) {
   constexpr int kProtSem = 0x8;
   const bool grows_down = (prot & PROT_GROWSDOWN) != 0;

@@ -62,6 +62,8 @@ class MemoryManager : public RefCounted {
   };
   ErrnoOr<Plan> Map(const MapRequest& request, const Limits& limits) ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOr<Plan> Unmap(uint64_t addr, uint64_t length) ABSL_LOCKS_EXCLUDED(mu_);
+  // shmdt(2): all that is left of what shmat(2) attached at addr; kInval where that is nothing.
+  ErrnoOr<Plan> Detach(uint64_t addr) ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOr<Plan> Protect(uint64_t addr, uint64_t length, int prot, const Limits& limits = {})
       ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOr<Plan> Remap(uint64_t old_addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr,
@@ -82,6 +84,8 @@ class MemoryManager : public RefCounted {
   ErrnoOrVoid LockAll(bool current, bool future, const Limits& limits) ABSL_LOCKS_EXCLUDED(mu_);
   void UnlockAll() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The process whose memory this is, for Mappable::OnAreaAdded.
+  void SetOwner(pid_t pid) ABSL_LOCKS_EXCLUDED(mu_);
   // The break's place after a program's segments: exec sets it.
   void SetBrkBase(uint64_t base) ABSL_LOCKS_EXCLUDED(mu_);
   // Lists what the platform has mapped by itself outside the task's range ("[vdso]"). False where

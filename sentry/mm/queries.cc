@@ -31,6 +31,7 @@ Ref<MemoryManager> MemoryManager::Fork(Ref<AddressSpace> child, std::vector<Host
   auto copy =
       Ref<MemoryManager>::Adopt(new MemoryManager(std::move(child), task_size_, {stack_top_, mmap_base_}));
   absl::MutexLock child_lock(&copy->mu_);
+  copy->areas_.set_owner(areas_.owner());  // Linux: it is the parent that opens the child's areas
   for (const auto& [start, area] : areas_.map()) {
     if (area.dont_fork) {
       extra->push_back(HostOp::Munmap(start, area.size()));

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "sentry/syscalls/memory_call.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
 
@@ -14,29 +15,7 @@ namespace cloister::syscalls {
 namespace {
 
 using mm::MemoryManager;
-using task::Block;
-using task::RunPlan;
 using usermem::UserPtr;
-
-mm::Limits LimitsOf(Task& task) {
-  mm::Limits limits;
-  limits.address_space = task.Limit(RLIMIT_AS).rlim_cur;
-  limits.data = task.Limit(RLIMIT_DATA).rlim_cur;
-  limits.stack = task.Limit(RLIMIT_STACK).rlim_cur;
-  limits.locked = task.cred()->Has(CAP_IPC_LOCK) ? ~uint64_t{0} : task.Limit(RLIMIT_MEMLOCK).rlim_cur;
-  return limits;
-}
-
-// A call that changes the list of mappings: `Derived` decides in Decide, once the memory is free.
-template <typename Derived>
-struct MemoryCall {
-  Outcome Step(Task& task) {
-    if (!task.TakeMemoryOp()) return task.MemoryOpBlock();
-    ErrnoOr<mm::Plan> plan = static_cast<Derived*>(this)->Decide(task);
-    if (!plan.ok()) return Answer(plan.error());
-    return RunPlan{*std::move(plan)};
-  }
-};
 
 struct MmapCall : MemoryCall<MmapCall> {
   MemoryManager::MapRequest request;
@@ -73,7 +52,7 @@ struct MmapCall : MemoryCall<MmapCall> {
     return {};
   }
 
-  ErrnoOr<mm::Plan> Decide(Task& task) { return task.mm().Map(request, LimitsOf(task)); }
+  ErrnoOr<mm::Plan> Decide(Task& task) { return task.mm().Map(request, MemoryLimitsOf(task)); }
 };
 
 // The calls whose arguments are numbers alone.
@@ -89,7 +68,7 @@ struct MunmapCall : MemoryCall<MunmapCall>, NumbersCall {
 struct MprotectCall : MemoryCall<MprotectCall>, NumbersCall {
   static ErrnoOr<MprotectCall> Begin(Task&, const SyscallArgs& args) { return MprotectCall{{}, {args}}; }
   ErrnoOr<mm::Plan> Decide(Task& task) {
-    return task.mm().Protect(args.Addr(0), args.Size(1), args.Int(2), LimitsOf(task));
+    return task.mm().Protect(args.Addr(0), args.Size(1), args.Int(2), MemoryLimitsOf(task));
   }
 };
 
@@ -97,7 +76,7 @@ struct MremapCall : MemoryCall<MremapCall>, NumbersCall {
   static ErrnoOr<MremapCall> Begin(Task&, const SyscallArgs& args) { return MremapCall{{}, {args}}; }
   ErrnoOr<mm::Plan> Decide(Task& task) {
     return task.mm().Remap(args.Addr(0), args.Size(1), args.Size(2), args.Int(3), args.Addr(4),
-                           LimitsOf(task));
+                           MemoryLimitsOf(task));
   }
 };
 
@@ -108,7 +87,7 @@ struct MadviseCall : MemoryCall<MadviseCall>, NumbersCall {
 
 struct BrkCall : MemoryCall<BrkCall>, NumbersCall {
   static ErrnoOr<BrkCall> Begin(Task&, const SyscallArgs& args) { return BrkCall{{}, {args}}; }
-  ErrnoOr<mm::Plan> Decide(Task& task) { return task.mm().Brk(args.Addr(0), LimitsOf(task)); }
+  ErrnoOr<mm::Plan> Decide(Task& task) { return task.mm().Brk(args.Addr(0), MemoryLimitsOf(task)); }
 };
 
 struct MlockCall : MemoryCall<MlockCall>, NumbersCall {
@@ -118,7 +97,7 @@ struct MlockCall : MemoryCall<MlockCall>, NumbersCall {
   }
   ErrnoOr<mm::Plan> Decide(Task& task) {
     const bool on_fault = args.number() == SYS_mlock2 && (args.Uint(2) & MLOCK_ONFAULT);
-    return task.mm().Lock(args.Addr(0), args.Size(1), on_fault, LimitsOf(task));
+    return task.mm().Lock(args.Addr(0), args.Size(1), on_fault, MemoryLimitsOf(task));
   }
 };
 
@@ -130,7 +109,7 @@ ErrnoOrVoid Mlockall(Task& task, const SyscallArgs& args) {
   const int flags = args.Int(0);
   if (flags == 0 || flags == MCL_ONFAULT || (flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)))
     return Errno::kInval;
-  return task.mm().LockAll((flags & MCL_CURRENT) != 0, (flags & MCL_FUTURE) != 0, LimitsOf(task));
+  return task.mm().LockAll((flags & MCL_CURRENT) != 0, (flags & MCL_FUTURE) != 0, MemoryLimitsOf(task));
 }
 
 Answer Munlockall(Task& task, const SyscallArgs&) {
@@ -241,6 +220,15 @@ constexpr Entry kEntries[] = {
 };
 
 }  // namespace
+
+mm::Limits MemoryLimitsOf(const Task& task) {
+  mm::Limits limits;
+  limits.address_space = task.Limit(RLIMIT_AS).rlim_cur;
+  limits.data = task.Limit(RLIMIT_DATA).rlim_cur;
+  limits.stack = task.Limit(RLIMIT_STACK).rlim_cur;
+  limits.locked = task.cred()->Has(CAP_IPC_LOCK) ? ~uint64_t{0} : task.Limit(RLIMIT_MEMLOCK).rlim_cur;
+  return limits;
+}
 
 std::span<const Entry> MemorySyscalls() { return kEntries; }
 

@@ -371,6 +371,7 @@ ErrnoOr<int> Unshare(Task& task, const SyscallArgs& args) {
   if (flags & ~kKnown) return Errno::kInval;
   if (flags & (kNewNamespaces | CLONE_NEWTIME)) return Errno::kPerm;
   if ((flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) && task.mm().users() > 1) return Errno::kInval;
+  if (flags & CLONE_SYSVSEM) task.LeaveSemUndo();
   task.Unshare((flags & CLONE_FS) != 0, (flags & CLONE_FILES) != 0);
   return 0;
 }

@@ -4,11 +4,13 @@ namespace cloister::syscalls {
 
 std::vector<std::span<const Entry>> Themes() {
   return {
-      IdentitySyscalls(),   ProcessSyscalls(),   SignalSyscalls(),     TimeSyscalls(),      SystemSyscalls(),
-      FutexSyscalls(),      PrctlSyscalls(),     SchedulingSyscalls(), MemorySyscalls(),    FileIoSyscalls(),
-      DescriptorSyscalls(), OpenSyscalls(),      NameSyscalls(),       AttributeSyscalls(), PollSyscalls(),
-      EpollSyscalls(),      EventFileSyscalls(), SocketSyscalls(),     MessageSyscalls(),   CopySyscalls(),
-      MemoryFileSyscalls(), MountSyscalls(),     WatchSyscalls(),
+      IdentitySyscalls(),   ProcessSyscalls(),     SignalSyscalls(),       TimeSyscalls(),
+      SystemSyscalls(),     FutexSyscalls(),       PrctlSyscalls(),        SchedulingSyscalls(),
+      MemorySyscalls(),     FileIoSyscalls(),      DescriptorSyscalls(),   OpenSyscalls(),
+      NameSyscalls(),       AttributeSyscalls(),   PollSyscalls(),         EpollSyscalls(),
+      EventFileSyscalls(),  SocketSyscalls(),      MessageSyscalls(),      CopySyscalls(),
+      MemoryFileSyscalls(), MountSyscalls(),       WatchSyscalls(),        SharedMemorySyscalls(),
+      SemaphoreSyscalls(),  SysvMessageSyscalls(), MessageQueueSyscalls(),
   };
 }
 

@@ -10,29 +10,33 @@
 
 namespace cloister::syscalls {
 
-std::span<const Entry> IdentitySyscalls();    // identity.cc: pids, uids, groups, sessions, capabilities
-std::span<const Entry> ProcessSyscalls();     // process.cc: fork, clone, execve, exit, wait
-std::span<const Entry> SignalSyscalls();      // signals.cc
-std::span<const Entry> TimeSyscalls();        // time.cc: clocks, sleeping, timers
-std::span<const Entry> SystemSyscalls();      // system.cc: uname, sysinfo, limits, random
-std::span<const Entry> FutexSyscalls();       // futex.cc
-std::span<const Entry> PrctlSyscalls();       // prctl.cc
-std::span<const Entry> SchedulingSyscalls();  // scheduling.cc
-std::span<const Entry> MemorySyscalls();      // memory.cc
-std::span<const Entry> FileIoSyscalls();      // file_io.cc: read, write and their kin
-std::span<const Entry> DescriptorSyscalls();  // descriptors.cc: close, dup, fcntl, flock, ioctl
-std::span<const Entry> OpenSyscalls();        // open.cc
-std::span<const Entry> NameSyscalls();        // names.cc: directories, links, renames, working directory
-std::span<const Entry> AttributeSyscalls();   // attributes.cc: stat, modes, owners, times, xattrs
-std::span<const Entry> PollSyscalls();        // poll.cc
-std::span<const Entry> EpollSyscalls();       // epoll.cc
-std::span<const Entry> EventFileSyscalls();   // event_files.cc: pipe, eventfd, timerfd, signalfd
-std::span<const Entry> SocketSyscalls();      // sockets.cc
-std::span<const Entry> MessageSyscalls();     // messages.cc: send, recv and their kin
-std::span<const Entry> CopySyscalls();        // copies.cc: sendfile, splice, copy_file_range
-std::span<const Entry> MemoryFileSyscalls();  // memory_files.cc: memfd_create
-std::span<const Entry> MountSyscalls();       // mounts.cc
-std::span<const Entry> WatchSyscalls();       // watches.cc: inotify
+std::span<const Entry> IdentitySyscalls();      // identity.cc: pids, uids, groups, sessions, capabilities
+std::span<const Entry> ProcessSyscalls();       // process.cc: fork, clone, execve, exit, wait
+std::span<const Entry> SignalSyscalls();        // signals.cc
+std::span<const Entry> TimeSyscalls();          // time.cc: clocks, sleeping, timers
+std::span<const Entry> SystemSyscalls();        // system.cc: uname, sysinfo, limits, random
+std::span<const Entry> FutexSyscalls();         // futex.cc
+std::span<const Entry> PrctlSyscalls();         // prctl.cc
+std::span<const Entry> SchedulingSyscalls();    // scheduling.cc
+std::span<const Entry> MemorySyscalls();        // memory.cc
+std::span<const Entry> FileIoSyscalls();        // file_io.cc: read, write and their kin
+std::span<const Entry> DescriptorSyscalls();    // descriptors.cc: close, dup, fcntl, flock, ioctl
+std::span<const Entry> OpenSyscalls();          // open.cc
+std::span<const Entry> NameSyscalls();          // names.cc: directories, links, renames, working directory
+std::span<const Entry> AttributeSyscalls();     // attributes.cc: stat, modes, owners, times, xattrs
+std::span<const Entry> PollSyscalls();          // poll.cc
+std::span<const Entry> EpollSyscalls();         // epoll.cc
+std::span<const Entry> EventFileSyscalls();     // event_files.cc: pipe, eventfd, timerfd, signalfd
+std::span<const Entry> SocketSyscalls();        // sockets.cc
+std::span<const Entry> MessageSyscalls();       // messages.cc: send, recv and their kin
+std::span<const Entry> CopySyscalls();          // copies.cc: sendfile, splice, copy_file_range
+std::span<const Entry> MemoryFileSyscalls();    // memory_files.cc: memfd_create
+std::span<const Entry> MountSyscalls();         // mounts.cc
+std::span<const Entry> WatchSyscalls();         // watches.cc: inotify
+std::span<const Entry> SharedMemorySyscalls();  // sysv_shm.cc
+std::span<const Entry> SemaphoreSyscalls();     // sysv_sem.cc
+std::span<const Entry> SysvMessageSyscalls();   // sysv_msg.cc
+std::span<const Entry> MessageQueueSyscalls();  // message_queues.cc: POSIX
 
 // All of them (themes.cc).
 std::vector<std::span<const Entry>> Themes();

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "sentry/ipc/ipc_namespace.h"
+#include "sentry/ipc/sem_undo.h"
 #include "sentry/task/process_timers.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
@@ -60,9 +62,15 @@ void Task::ShareParts(const CloneControl& control, Task& child, std::vector<plat
     child.mm_ = mm_;
   } else {
     child.mm_ = mm_->Fork(Ref<platform::AddressSpace>(&space()), first_ops);
+    child.mm_->SetOwner(child.pid());
   }
   child.files_ = control.flags & CLONE_FILES ? files_ : files_->Copy();
   child.fs_ = control.flags & CLONE_FS ? fs_ : fs_->Copy();
+  child.ipc_ = ipc_;
+  if (control.flags & CLONE_SYSVSEM) {
+    sem_undo().AddUser();
+    child.sem_undo_ = sem_undo_;
+  }
   child.cred_ = cred_;
   child.exe_ = exe_;
   child.exe_denial_ = exe_denial_;

@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "base/log/log.h"
+#include "sentry/ipc/ipc_namespace.h"
+#include "sentry/task/current.h"
 #include "sentry/task/exec_state.h"
 #include "sentry/task/process_timers.h"
 #include "sentry/task/task.h"
@@ -72,6 +74,7 @@ void Task::Exec(ExecControl control) {
   }
   const bool in_place = *thread == thread_;
   Ref<mm::MemoryManager> mm = MakeRef<mm::MemoryManager>(nullptr, kernel().platform().task_size());
+  mm->SetOwner(pid());
   loader::AuxInfo aux;
   aux.uid = privileges.credentials.uid;
   aux.euid = privileges.credentials.euid;
@@ -127,12 +130,13 @@ void Task::SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager>
     if (!in_place) old_thread = std::exchange(thread_, std::move(thread));
     quick_given_.store(false, std::memory_order_release);
     quick_ids_stale_.store(true, std::memory_order_relaxed);
-    mm_ = std::move(mm);
+    std::swap(mm_, mm);  // the old one goes outside the lock
   }
   if (!in_place) host_gone_.store(false, std::memory_order_release);
   if (old_thread) old_thread->Exit();
   NotifyVforkParent();
 
+  const CurrentTask current(*this);  // some files want to know who closes them
   for (Ref<vfs::FileDescription>& file : UnshareFiles()->RemoveCloexec()) {
     static_cast<void>(file->Flush());
     file.reset();
@@ -212,6 +216,7 @@ ErrnoOr<Ref<ThreadGroup>> Kernel::CreateProcess(NewProcess process) {
   Ref<Task> task = MakeRef<Task>(group, pid);
   task->files_ = std::move(process.files);
   task->fs_ = std::move(process.fs);
+  task->ipc_ = ipc_;
   task->cred_ = std::move(process.cred);
   task->exe_ = program.file->path();
   task->name_ = BaseName(program.exec_path).substr(0, 15);

@@ -9,6 +9,9 @@
 
 #include "base/log/log.h"
 #include "sentry/ipc/futex_manager.h"
+#include "sentry/ipc/ipc_namespace.h"
+#include "sentry/ipc/shared_segments.h"
+#include "sentry/task/current.h"
 #include "sentry/task/exec_state.h"
 #include "sentry/task/process_timers.h"
 #include "sentry/task/task.h"
@@ -152,6 +155,10 @@ void Task::Die() {
   const auto keep = std::exchange(plan_.keep, {});
   NotifyVforkParent();
   if (thread) thread->Exit();
+  mm.reset();  // a parent that waits for this process must find its segments detached
+  LeaveSemUndo();
+  if (ipc_) ipc_->segments().OnExit(this);
+  const CurrentTask current(*this);  // some files want to know who closes them
   if (files && files->ref_count() == 1) {
     for (Ref<vfs::FileDescription>& file : files->RemoveRange(0, ~uint32_t{0})) {
       static_cast<void>(file->Flush());

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "sentry/ipc/ipc_namespace.h"
 #include "sentry/task/task.h"
 #include "sentry/task/thread_group.h"
 #include "sentry/wait/parker.h"
@@ -26,6 +27,7 @@ Kernel::Kernel(std::unique_ptr<platform::Platform> platform, Machine machine, Di
     : platform_(std::move(platform)),
       machine_(std::move(machine)),
       dispatcher_(dispatcher),
+      ipc_(MakeRef<ipc::IpcNamespace>()),
       boot_monotonic_ns_(wait::MonotonicNow()),
       boot_realtime_ns_(RealtimeNow()) {}
 

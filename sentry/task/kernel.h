@@ -24,6 +24,10 @@
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/mount.h"
 
+namespace cloister::ipc {
+class IpcNamespace;
+}
+
 namespace cloister::task {
 
 class RunningCall;
@@ -122,6 +126,9 @@ class Kernel {
   void SetHostname(std::string name) ABSL_LOCKS_EXCLUDED(names_mu_);
   void SetDomainname(std::string name) ABSL_LOCKS_EXCLUDED(names_mu_);
 
+  // The first IPC namespace: that of every process without a parent.
+  const Ref<ipc::IpcNamespace>& ipc() const { return ipc_; }
+
   // CLOCK_MONOTONIC when the sandbox booted; CLOCK_BOOTTIME and /proc/uptime begin here.
   int64_t boot_monotonic_ns() const { return boot_monotonic_ns_; }
   int64_t boot_realtime_ns() const { return boot_realtime_ns_; }
@@ -146,6 +153,7 @@ class Kernel {
   std::unique_ptr<platform::Platform> platform_;
   const Machine machine_;
   const Dispatcher dispatcher_;
+  const Ref<ipc::IpcNamespace> ipc_;
   Tracer tracer_ = nullptr;
   const int64_t boot_monotonic_ns_;
   const int64_t boot_realtime_ns_;

@@ -2,6 +2,7 @@
 #define CLOISTER_SENTRY_TASK_RUNNING_CALL_H_
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "base/error/errno_or.h"
@@ -16,6 +17,9 @@ class RunningCall {
  public:
   virtual ~RunningCall() = default;
   virtual Outcome Step(Task& task) = 0;
+  // A signal or the deadline ends the wait. What another task has done for the call in the meantime (a
+  // semaphore taken, a message handed over) is its answer nevertheless; else, for good, nothing.
+  virtual std::optional<Answer> Withdraw(Task&) { return std::nullopt; }
 };
 
 template <typename Call>
@@ -23,6 +27,13 @@ class RunningCallOf final : public RunningCall {
  public:
   explicit RunningCallOf(Call call) : call_(std::move(call)) {}
   Outcome Step(Task& task) override { return call_.Step(task); }
+  std::optional<Answer> Withdraw(Task& task) override {
+    if constexpr (requires { call_.Withdraw(task); }) {
+      return call_.Withdraw(task);
+    } else {
+      return std::nullopt;
+    }
+  }
 
  private:
   Call call_;

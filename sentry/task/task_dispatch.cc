@@ -228,14 +228,10 @@ void Task::StepParked() {
       Finish(std::move(outcome));
       return;
     }
-    if (expired()) {
+    const bool late = expired();
+    if (late || (!block->killable_only && SignalToDeliver())) {
       EndWait();
-      EndCall(block->at_deadline);
-      return;
-    }
-    if (!block->killable_only && SignalToDeliver()) {
-      EndWait();
-      EndCall(block->at_signal);
+      EndCall(call_->Withdraw(*this).value_or(late ? block->at_deadline : block->at_signal));
       return;
     }
     if (!SameQueues(block_, *block)) {

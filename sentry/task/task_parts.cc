@@ -6,6 +6,9 @@
 
 #include <utility>
 
+#include "sentry/ipc/ipc_namespace.h"
+#include "sentry/ipc/sem_undo.h"
+
 namespace cloister::task {
 namespace {
 
@@ -15,6 +18,17 @@ constexpr uint64_t kUserEnd = 0x7ffffffff000;
 }  // namespace
 
 TaskParts::TaskParts(Ref<ThreadGroup> group, pid_t tid) : group_(std::move(group)), tid_(tid) {}
+
+TaskParts::~TaskParts() = default;
+
+ipc::SemUndoList& TaskParts::sem_undo() {
+  if (!sem_undo_) sem_undo_ = MakeRef<ipc::SemUndoList>();
+  return *sem_undo_;
+}
+
+void TaskParts::LeaveSemUndo() {
+  if (const Ref<ipc::SemUndoList> undo = std::move(sem_undo_)) undo->DropUser(pid());
+}
 
 void TaskParts::SetCred(auth::CredRef cred) {
   quick_ids_stale_.store(true, std::memory_order_relaxed);

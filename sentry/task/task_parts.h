@@ -24,6 +24,11 @@
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/write_denial.h"
 
+namespace cloister::ipc {
+class IpcNamespace;
+class SemUndoList;
+}  // namespace cloister::ipc
+
 namespace cloister::task {
 
 // What a task is made of, and what the handlers of syscalls work with: its process, memory, files
@@ -41,6 +46,10 @@ class TaskParts {
   mm::MemoryManager& mm() const { return *mm_; }
   vfs::FdTable& files() const { return *files_; }
   FsContext& fs() const { return *fs_; }
+  ipc::IpcNamespace& ipc() const { return *ipc_; }
+  // What SEM_UNDO has to take back when this task and those that share it (CLONE_SYSVSEM) have ended; made
+  // on first use.
+  ipc::SemUndoList& sem_undo();
   const auth::CredRef& cred() const { return cred_; }
   void SetCred(auth::CredRef cred) ABSL_LOCKS_EXCLUDED(own_mu_);
   rlimit Limit(int resource) const { return group_->Limit(resource); }
@@ -73,6 +82,8 @@ class TaskParts {
   }
   ErrnoOr<std::string> CopyInPath(uint64_t addr) const { return usermem::CopyInPath(space(), addr); }
 
+  // unshare(2) of CLONE_SYSVSEM, and the end: takes back what SEM_UNDO has promised, unless others share it.
+  void LeaveSemUndo();
   // unshare(2) of CLONE_FS and CLONE_FILES.
   void Unshare(bool fs, bool files) ABSL_LOCKS_EXCLUDED(own_mu_);
 
@@ -110,7 +121,7 @@ class TaskParts {
 
  protected:
   TaskParts(Ref<ThreadGroup> group, pid_t tid);
-  ~TaskParts() = default;
+  ~TaskParts();
 
   void ReleaseMemoryOp();
   // The table, its own from now on.
@@ -125,6 +136,8 @@ class TaskParts {
   Ref<mm::MemoryManager> mm_;
   Ref<vfs::FdTable> files_;
   Ref<FsContext> fs_;
+  Ref<ipc::IpcNamespace> ipc_;
+  Ref<ipc::SemUndoList> sem_undo_;  // owner alone
   auth::CredRef cred_;
   vfs::Path exe_;
   std::shared_ptr<const vfs::WriteDenial> exe_denial_;  // while it runs, nobody writes it

@@ -12,6 +12,7 @@
 #include "sentry/fs/kernfs/directory.h"
 #include "sentry/fs/kernfs/link.h"
 #include "sentry/fs/kernfs/text_file.h"
+#include "sentry/fs/proc/ipc_text.h"
 #include "sentry/fs/proc/pid_directory.h"
 #include "sentry/fs/proc/subject_nodes.h"
 #include "sentry/fs/proc/sys_tree.h"
@@ -129,15 +130,6 @@ void AddFixedFiles(RootDirectory& root) {
   root.AddLink("mounts", "self/mounts");
   root.AddLink("net", "self/net");
   for (const char* empty : {"bus", "driver", "fs", "irq", "tty"}) root.Dir(empty);
-  kernfs::StaticDirectory& ipc = root.Dir("sysvipc");
-  ipc.Text(
-      "msg",
-      "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime "
-      "     rtime      ctime\n");
-  ipc.Text("sem", "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
-  ipc.Text("shm",
-           "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid    "
-           "  atime      dtime      ctime                   rss                  swap\n");
 }
 
 }  // namespace
@@ -151,6 +143,7 @@ kernfs::Mountable MakeProc(task::Kernel& kernel) {
   AddSystemFiles(tree, *root, kernel);
   AddFixedFiles(*root);
   FillSysTree(tree, root->Dir("sys"), kernel);
+  FillSysvIpc(tree, root->Dir("sysvipc"), kernel);
   return {tree, root};
 }
 

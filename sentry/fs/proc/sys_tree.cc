@@ -13,6 +13,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "sentry/fs/kernfs/text_file.h"
+#include "sentry/fs/proc/ipc_text.h"
+#include "sentry/ipc/ipc_sysctl.h"
 #include "sentry/mm/memory_manager.h"
 
 namespace cloister::proc {
@@ -101,6 +103,21 @@ void AddName(const Folder& folder, const char* file, task::Kernel& kernel,
   folder.Computed(file, read, write);
 }
 
+// Those of the reader's and the writer's own IPC namespace.
+void AddIpcValues(const Folder& folder, std::string_view which, task::Kernel& kernel) {
+  for (const ipc::IpcSysctl& each : ipc::IpcSysctls()) {
+    if (each.folder != which) continue;
+    folder.Computed(
+        each.name,
+        [&kernel, &each]() -> ErrnoOr<std::string> {
+          return absl::StrCat(each.read(IpcOfReader(kernel)), "\n");
+        },
+        [&kernel, &each](std::string_view text, const auth::Credentials&) {
+          return each.write(IpcOfReader(kernel), text);
+        });
+  }
+}
+
 void FillRandom(const Folder& folder, task::Kernel& kernel) {
   folder.Computed("boot_id",
                   [&kernel]() -> ErrnoOr<std::string> { return UuidText(kernel.machine().boot_id); });
@@ -121,10 +138,7 @@ void FillKernel(const Folder& folder, task::Kernel& kernel) {
   folder.Value("pid_max", 32768).Value("threads-max", 32768);
   folder.Value("cap_last_cap", CAP_LAST_CAP).Value("ngroups_max", 65536);
   folder.Value("overflowuid", 65534).Value("overflowgid", 65534);
-  folder.Value("shmmax", "18446744073692774399").Value("shmall", "18446744073692774399");
-  folder.Value("shmmni", 4096).Value("shm_rmid_forced", 0);
-  folder.Value("msgmax", 8192).Value("msgmnb", 16384).Value("msgmni", 32000);
-  folder.Value("sem", "32000\t1024000000\t500\t32000");
+  AddIpcValues(folder, "kernel", kernel);
   folder.Value("core_pattern", "core").Value("core_uses_pid", 0).Value("core_pipe_limit", 0);
   folder.Value("randomize_va_space", 2).Value("dmesg_restrict", 1).Value("kptr_restrict", 1);
   folder.Value("printk", "4\t4\t1\t7").Value("tainted", 0).Value("panic", 0).Value("panic_on_oops", 0);
@@ -152,7 +166,7 @@ void FillVm(const Folder& folder) {
   folder.Value("unprivileged_userfaultfd", 0).Value("compact_memory", "").Value("drop_caches", 0);
 }
 
-void FillFs(const Folder& folder) {
+void FillFs(const Folder& folder, task::Kernel& kernel) {
   constexpr uint64_t kNoLimit = INT64_MAX;
   folder.Value("file-max", kNoLimit).Value("nr_open", 1 << 20).Value("mount-max", 100000);
   folder.Value("file-nr", absl::StrCat("0\t0\t", kNoLimit)).Value("inode-nr", "0\t0");
@@ -172,12 +186,7 @@ void FillFs(const Folder& folder) {
       .Value("max_queued_events", 16384)
       .Value("max_user_instances", 128)
       .Value("max_user_watches", 65536);
-  folder.In("mqueue")
-      .Value("msg_default", 10)
-      .Value("msg_max", 10)
-      .Value("msgsize_default", 8192)
-      .Value("msgsize_max", 8192)
-      .Value("queues_max", 256);
+  AddIpcValues(folder.In("mqueue"), "mqueue", kernel);
   folder.In("epoll").Value("max_user_watches", 1 << 20);
   folder.In("binfmt_misc");
 }
@@ -220,7 +229,7 @@ void FillSysTree(const Ref<kernfs::Tree>& tree, kernfs::StaticDirectory& sys, ta
   const Folder root(tree, sys);
   FillKernel(root.In("kernel"), kernel);
   FillVm(root.In("vm"));
-  FillFs(root.In("fs"));
+  FillFs(root.In("fs"), kernel);
   FillNet(root.In("net"));
   root.In("user").Value("max_user_namespaces", 0);
   root.In("abi");

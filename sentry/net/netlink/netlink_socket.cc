@@ -208,6 +208,12 @@ ErrnoOrVoid NetlinkSocket::Queue(std::vector<Datagram> answers) {
   return {};
 }
 
+void NetlinkSocket::Deliver(Datagram datagram) {
+  std::vector<Datagram> one;
+  one.push_back(std::move(datagram));
+  static_cast<void>(Queue(std::move(one)));
+}
+
 ErrnoOr<size_t> NetlinkSocket::Send(UserBuffer& src, SendRequest& request) {
   if (request.flags & MSG_OOB) return Errno::kOpNotSupp;
   if (!request.to.empty()) {

@@ -35,6 +35,9 @@ class NetlinkSocket final : public Socket {
   Poll Ready() const override ABSL_LOCKS_EXCLUDED(mu_);
   wait::WaitQueue* wait_queue() override { return &queue_; }
 
+  // A datagram of the sentry's own: mq_notify(2) with SIGEV_THREAD. Dropped where too much lies unread.
+  void Deliver(std::vector<std::byte> datagram) ABSL_LOCKS_EXCLUDED(mu_);
+
  private:
   using Datagram = std::vector<std::byte>;
 
