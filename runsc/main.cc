@@ -1,7 +1,9 @@
 #include <sys/prctl.h>
 
+#include <string>
 #include <string_view>
 
+#include "absl/strings/str_format.h"
 #include "gofer/server/filter.h"
 #include "gofer/server/gofer_main.h"
 #include "platform/filter/stub_filter.h"
@@ -10,6 +12,7 @@
 #include "runsc/sandbox/monitor.h"
 #include "sentry/boot/filter.h"
 #include "sentry/boot/sentry_main.h"
+#include "sentry/syscalls/table.h"
 
 namespace {
 
@@ -23,6 +26,31 @@ void AddFilterTables() {
   for (const cloister::filter::StubRule& rule : cloister::filter::StubRules()) {
     cloister::cmd::AddFilterRule("stub", rule.name, rule.reason);
   }
+}
+
+const char* LevelName(cloister::syscalls::Support level) {
+  using cloister::syscalls::Support;
+  switch (level) {
+    case Support::kFull:
+      return "full";
+    case Support::kPartial:
+      return "partial";
+    case Support::kUnsupported:
+      return "unsupported";
+  }
+  return "";
+}
+
+// Names and notes are our own and have nothing that JSON would want escaped.
+std::string SyscallsAsJson() {
+  std::string text = "[";
+  const char* separator = "\n";
+  for (const cloister::syscalls::Entry& entry : cloister::syscalls::All()) {
+    absl::StrAppendFormat(&text, R"(%s {"number": %d, "name": "%s", "support": "%s", "note": "%s"})",
+                          separator, entry.number, entry.name, LevelName(entry.support), entry.note);
+    separator = ",\n";
+  }
+  return text + "\n]\n";
 }
 
 }  // namespace
@@ -42,5 +70,6 @@ int main(int argc, char** argv) {
   }
   if (name == "runsc-monitor") return cloister::sandbox::MonitorMain(argc, argv);
   cloister::cmd::SetFilterSource(AddFilterTables);
+  cloister::cmd::SetSyscallSource(SyscallsAsJson);
   return cloister::cmd::RunscMain(argc, argv);
 }

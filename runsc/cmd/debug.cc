@@ -27,8 +27,9 @@ absl::StatusOr<int> PrintTasks(container::Container& container) {
 }  // namespace
 
 absl::StatusOr<int> RunDebug(const Globals& globals, const Args& args) {
-  Flags flags("runsc debug", "filters | unimplemented ID | tasks ID",
+  Flags flags("runsc debug", "filters | syscalls | unimplemented ID | tasks ID",
               "filters: the host system calls that sentry, gofer and stubs may make, and why.\n"
+              "syscalls: the system calls of Linux and how much of each a container has, as JSON.\n"
               "unimplemented: system calls that a container made and that are missing, or there in part.\n"
               "tasks: every task of a container and what it waits on.");
   RETURN_IF_ERROR(flags.Parse(args));
@@ -36,6 +37,10 @@ absl::StatusOr<int> RunDebug(const Globals& globals, const Args& args) {
   const Args& words = flags.positionals();
   if (words[0] == "filters") {
     fputs(FormatFilters().c_str(), stdout);
+    return 0;
+  }
+  if (words[0] == "syscalls") {
+    fputs(FormatSyscalls().c_str(), stdout);
     return 0;
   }
   if (words[0] != "unimplemented" && words[0] != "tasks") {

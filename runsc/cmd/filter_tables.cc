@@ -24,10 +24,15 @@ std::vector<Table>& Tables() {
 }
 
 void (*source)() = nullptr;
+std::string (*syscall_source)() = nullptr;
 
 }  // namespace
 
 void SetFilterSource(void (*add_all)()) { source = add_all; }
+
+void SetSyscallSource(std::string (*as_json)()) { syscall_source = as_json; }
+
+std::string FormatSyscalls() { return syscall_source != nullptr ? syscall_source() : "[]\n"; }
 
 void AddFilterRule(std::string_view process, std::string_view name, std::string_view reason) {
   std::vector<Table>& tables = Tables();

@@ -14,6 +14,10 @@ void SetFilterSource(void (*add_all)());
 
 void AddFilterRule(std::string_view process, std::string_view name, std::string_view reason);
 
+// "runsc debug syscalls" likewise prints the guest's system calls.
+void SetSyscallSource(std::string (*as_json)());
+std::string FormatSyscalls();
+
 // One block for each process: its name and the number of its rules, then a line a rule.
 std::string FormatFilters();
 

@@ -74,9 +74,7 @@ FutexManager& FutexManager::Get() {
   return *manager;
 }
 
-int FutexManager::IndexOf(const FutexKey& key) {
-  return static_cast<int>(absl::HashOf(key.a, key.b, key.c) % kBuckets);
-}
+int FutexManager::IndexOf(const FutexKey& key) { return static_cast<int>(absl::HashOf(key) % kBuckets); }
 
 ErrnoOr<FutexKey> FutexManager::KeyOf(mm::MemoryManager& mm, uint64_t addr, bool shared) const {
   if (addr % sizeof(uint32_t) != 0) return Errno::kInval;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <list>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -21,6 +22,10 @@ namespace cloister::ipc {
 struct FutexKey {
   uint64_t a = 0, b = 0, c = 0;
   friend bool operator==(const FutexKey&, const FutexKey&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const FutexKey& key) {
+    return H::combine(std::move(h), key.a, key.b, key.c);
+  }
 };
 
 class FutexManager;

@@ -3,8 +3,10 @@
 #include <linux/futex.h>
 
 #include <utility>
+#include <vector>
 
 #include "sentry/ipc/futex_manager.h"
+#include "sentry/syscalls/futex_pi.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
 #include "sentry/syscalls/time_arguments.h"
@@ -47,7 +49,7 @@ struct FutexCall {
     const bool shared = !(op & FUTEX_PRIVATE_FLAG);
     const int command = op & FUTEX_CMD_MASK;
     const bool waits = command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
-    if ((op & FUTEX_CLOCK_REALTIME) && !waits) return Errno::kNoSys;
+    if ((op & FUTEX_CLOCK_REALTIME) && command != FUTEX_WAIT_BITSET) return Errno::kNoSys;
     FutexCall call;
     if (waits) {
       TRY_VOID(call.BeginWait(task, args, shared));
@@ -114,6 +116,70 @@ struct FutexCall {
   }
 };
 
+Outcome Futex(Task& task, const SyscallArgs& args, std::unique_ptr<RunningCall>* parked) {
+  switch (args.Int(1) & FUTEX_CMD_MASK) {
+    case FUTEX_LOCK_PI:
+    case FUTEX_LOCK_PI2:
+    case FUTEX_TRYLOCK_PI:
+    case FUTEX_UNLOCK_PI:
+    case FUTEX_WAIT_REQUEUE_PI:
+    case FUTEX_CMP_REQUEUE_PI:
+      return FutexPi(task, args, parked);
+    default:
+      return Blocking<FutexCall>(task, args, parked);
+  }
+}
+
+// futex_waitv(2): waits at many words; tells which of them was woken.
+struct FutexWaitvCall {
+  std::vector<QueuedWaiter> waiters;
+  wait::MonotonicNs until = wait::kNever;
+
+  static ErrnoOr<FutexWaitvCall> Begin(Task& task, const SyscallArgs& args) {
+    const uint32_t count = args.Uint(1);
+    if (args.Uint(2) != 0 || count == 0 || count > FUTEX_WAITV_MAX || args.Addr(0) == 0) return Errno::kInval;
+    FutexWaitvCall call;
+    if (args.Addr(3) != 0) {
+      const int clock = args.Int(4);
+      if (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME) return Errno::kInval;
+      const int64_t time = TRY(CopyInDuration(task, args.Addr(3)));
+      call.until = clock == CLOCK_REALTIME ? DeadlineAtRealtime(time) : time;
+    }
+    const std::vector<futex_waitv> wanted =
+        TRY(usermem::CopyInArray(task.space(), args.Ptr<const futex_waitv>(0), count));
+    FutexManager& manager = FutexManager::Get();
+    std::vector<FutexKey> keys;
+    for (const futex_waitv& one : wanted) {
+      constexpr uint32_t kKnown = FUTEX_PRIVATE_FLAG | FUTEX_32;
+      if ((one.flags & ~kKnown) || !(one.flags & FUTEX_32) || one.__reserved != 0) return Errno::kInval;
+      keys.push_back(TRY(manager.KeyOf(task.mm(), one.uaddr, !(one.flags & FUTEX_PRIVATE_FLAG))));
+    }
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      ErrnoOr<Ref<FutexWaiter>> waiter = manager.Wait(
+          task.mm(), wanted[i].uaddr, keys[i], static_cast<uint32_t>(wanted[i].val), FUTEX_BITSET_MATCH_ANY);
+      if (!waiter.ok() && call.Woken() >= 0) break;  // as Linux: a wake that came first is told
+      call.waiters.emplace_back(TRY(std::move(waiter)));
+    }
+    return call;
+  }
+
+  int Woken() const {
+    for (size_t i = 0; i < waiters.size(); ++i) {
+      if (waiters[i].get()->TakeWake()) return static_cast<int>(i);
+    }
+    return -1;
+  }
+
+  Outcome Step(Task&) {
+    if (const int woken = Woken(); woken >= 0) return Answer(woken);
+    Block block;
+    for (const QueuedWaiter& waiter : waiters)
+      block.on.push_back({Ref<RefCounted>(waiter.get()), &waiter.get()->queue(), wait::Poll::kIn});
+    block.until = until;
+    return block;
+  }
+};
+
 ErrnoOr<int> SetRobustList(Task& task, const SyscallArgs& args) {
   if (args.Size(1) != sizeof(robust_list_head)) return Errno::kInval;
   task.robust_list = args.Addr(0);
@@ -134,7 +200,9 @@ ErrnoOr<int> GetRobustList(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_futex, "futex", Blocking<FutexCall>, "pxuppx", Support::kPartial, "no priority inheritance"},
+    {SYS_futex, "futex", Futex, "pxuppx", Support::kPartial,
+     "PI locks are handed over in order; no priority is inherited"},
+    {SYS_futex_waitv, "futex_waitv", Blocking<FutexWaitvCall>, "puxpd"},
     {SYS_set_robust_list, "set_robust_list", Plain<SetRobustList>, "pz"},
     {SYS_get_robust_list, "get_robust_list", Plain<GetRobustList>, "dpp"},
 };

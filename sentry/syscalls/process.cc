@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sentry/syscalls/processes.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
 #include "sentry/task/usage.h"
@@ -36,7 +37,6 @@ ErrnoOrVoid CheckCloneFlags(uint64_t flags) {
   if ((flags & CLONE_FS) && (flags & CLONE_NEWNS)) return Errno::kInval;
   if ((flags & CLONE_THREAD) && (flags & CLONE_PIDFD)) return Errno::kInval;
   if (flags & kNewNamespaces) return Errno::kPerm;
-  if (flags & CLONE_PIDFD) return Errno::kInval;
   return {};
 }
 
@@ -62,6 +62,10 @@ struct CloneCall {
     control.parent_tid = args.Addr(2);
     control.child_tid = args.Addr(3);
     control.tls = args.Addr(4);
+    // One place for both.
+    if ((control.flags & CLONE_PIDFD) && (control.flags & (CLONE_PARENT_SETTID | CLONE_DETACHED)))
+      return Errno::kInval;
+    control.pidfd = control.parent_tid;
     return With(task, control);
   }
 
@@ -112,6 +116,7 @@ struct Clone3Call : CloneCall {
     control.stack = given.stack != 0 ? given.stack + given.stack_size : 0;
     control.tls = given.tls;
     control.parent_tid = given.parent_tid;
+    control.pidfd = given.pidfd;
     control.child_tid = given.child_tid;
     return Clone3Call{TRY(With(task, control))};
   }
@@ -205,11 +210,13 @@ Outcome ExitGroup(Task&, const SyscallArgs& args) { return ExitControl{(args.Int
 
 // wait4(2) and waitid(2).
 struct WaitCall {
-  enum class Which { kAny, kPid, kGroup };
+  enum class Which { kAny, kPid, kGroup, kProcess };
   Which which = Which::kAny;
   pid_t id = 0;
   int options = 0;
+  Ref<ThreadGroup> process;  // of a pidfd
   bool is_waitid = false;
+  bool nonblocking = false;  // the pidfd is
   uint64_t status_addr = 0, info_addr = 0, usage_addr = 0;
 
   struct Found {
@@ -243,6 +250,7 @@ struct WaitCall {
 
   bool MatchesLocked(const ThreadGroup& child) const {
     if (which == Which::kPid && child.pid() != id) return false;
+    if (which == Which::kProcess && &child != process.get()) return false;
     if (which == Which::kGroup && child.process_group->id() != id) return false;
     if (options & __WALL) return true;
     return ((options & __WCLONE) != 0) == (child.exit_signal != SIGCHLD);
@@ -300,6 +308,7 @@ struct WaitCall {
     if (taken) return Deliver(task, found);
     if (!any) return Answer(Errno::kChild);
     if (options & WNOHANG) return Deliver(task, Found());
+    if (nonblocking) return Answer(Errno::kAgain);
     Block block;
     block.on.push_back({Ref<RefCounted>(&task.group()), &task.group().child_queue, Poll::kIn});
     return block;
@@ -350,6 +359,14 @@ struct WaitIdCall : WaitCall {
         if (call.id == 0) call.id = OwnProcessGroup(task);
         call.which = Which::kGroup;
         break;
+      case P_PIDFD: {
+        if (call.id < 0) return Errno::kInval;
+        const Ref<vfs::FileDescription> file = TRY(task.GetFile(call.id));
+        call.process = TRY(ProcessOfPidFd(*file));
+        call.nonblocking = file->nonblocking();
+        call.which = Which::kProcess;
+        break;
+      }
       default:
         return Errno::kInval;
     }
@@ -383,8 +400,7 @@ ErrnoOrVoid Setns(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_clone, "clone", Blocking<CloneCall>, "xpppx", Support::kPartial,
-     "namespaces and CLONE_PIDFD are refused"},
+    {SYS_clone, "clone", Blocking<CloneCall>, "xpppx", Support::kPartial, "namespaces are refused"},
     {SYS_clone3, "clone3", Blocking<Clone3Call>, "pz", Support::kPartial,
      "as clone; set_tid and CLEAR_SIGHAND are refused"},
     {SYS_fork, "fork", Blocking<ForkCall>, ""},

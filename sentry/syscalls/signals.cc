@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "sentry/syscalls/processes.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
 #include "sentry/syscalls/time_arguments.h"
@@ -68,32 +69,11 @@ ErrnoOr<int> RtSigpending(Task& task, const SyscallArgs& args) {
   return 0;
 }
 
-// kill(2)'s rule: same user, CAP_KILL, or SIGCONT within the session. tree_mu held.
-bool MaySignal(Task& task, ThreadGroup& target, int signo) {
-  const auth::Credentials& cred = *task.cred();
-  if (cred.Has(CAP_KILL) || &target == &task.group()) return true;
-  const auth::CredRef other = target.tasks.empty() ? nullptr : target.tasks.front()->GetCred();
-  if (other == nullptr) return cred.uid == target.uid;
-  if (cred.euid == other->suid || cred.euid == other->uid || cred.uid == other->suid ||
-      cred.uid == other->uid)
-    return true;
-  return signo == SIGCONT && target.process_group->session() == task.group().process_group->session();
-}
-
-siginfo_t UserInfo(Task& task, int signo, int code) {
-  siginfo_t info = {};
-  info.si_signo = signo;
-  info.si_code = code;
-  info.si_pid = task.pid();
-  info.si_uid = task.cred()->uid;
-  return info;
-}
-
 // One process of kill(2).
 ErrnoOrVoid SignalGroup(Task& task, ThreadGroup& group, int signo)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu()) {
   if (!MaySignal(task, group, signo)) return Errno::kPerm;
-  if (signo != 0) Task::SendToGroupLocked(group, UserInfo(task, signo, SI_USER));
+  if (signo != 0) Task::SendToGroupLocked(group, SenderInfo(task, signo, SI_USER));
   return {};
 }
 
@@ -142,26 +122,19 @@ ErrnoOr<int> SignalThread(Task& task, pid_t tgid, pid_t tid, const siginfo_t& in
 
 ErrnoOr<int> Tgkill(Task& task, const SyscallArgs& args) {
   if (args.Int(0) <= 0 || args.Int(1) <= 0) return Errno::kInval;
-  return SignalThread(task, args.Int(0), args.Int(1), UserInfo(task, args.Int(2), SI_TKILL));
+  return SignalThread(task, args.Int(0), args.Int(1), SenderInfo(task, args.Int(2), SI_TKILL));
 }
 
 ErrnoOr<int> Tkill(Task& task, const SyscallArgs& args) {
   if (args.Int(0) <= 0) return Errno::kInval;
-  return SignalThread(task, 0, args.Int(0), UserInfo(task, args.Int(1), SI_TKILL));
-}
-
-// The siginfo of sigqueue(3): a guest may not pretend to be the kernel towards others.
-ErrnoOr<siginfo_t> QueuedInfo(Task& task, uint64_t addr, int signo, pid_t target) {
-  siginfo_t info = TRY(task.CopyIn(UserPtr<const siginfo_t>(addr)));
-  info.si_signo = signo;
-  if ((info.si_code >= 0 || info.si_code == SI_TKILL) && target != task.pid()) return Errno::kPerm;
-  return info;
+  return SignalThread(task, 0, args.Int(0), SenderInfo(task, args.Int(1), SI_TKILL));
 }
 
 ErrnoOr<int> RtSigqueueinfo(Task& task, const SyscallArgs& args) {
   const pid_t pid = args.Int(0);
   const int signo = args.Int(1);
-  const siginfo_t info = TRY(QueuedInfo(task, args.Addr(2), signo, pid));
+  siginfo_t info = TRY(CopyInQueuedInfo(task, args.Addr(2), pid == task.pid()));
+  info.si_signo = signo;
   if (signo != 0 && !signal::IsValid(signo)) return Errno::kInval;
   absl::MutexLock lock(&task.kernel().tree_mu());
   ThreadGroup* const group = task.kernel().FindGroupLocked(pid);
@@ -173,7 +146,8 @@ ErrnoOr<int> RtSigqueueinfo(Task& task, const SyscallArgs& args) {
 
 ErrnoOr<int> RtTgsigqueueinfo(Task& task, const SyscallArgs& args) {
   if (args.Int(0) <= 0 || args.Int(1) <= 0) return Errno::kInval;
-  const siginfo_t info = TRY(QueuedInfo(task, args.Addr(3), args.Int(2), args.Int(0)));
+  siginfo_t info = TRY(CopyInQueuedInfo(task, args.Addr(3), args.Int(0) == task.pid()));
+  info.si_signo = args.Int(2);
   return SignalThread(task, args.Int(0), args.Int(1), info);
 }
 

@@ -207,7 +207,6 @@ constexpr Entry kEntries[] = {
     {SYS_bpf, "bpf", Fails<Errno::kPerm>, "dpz", Support::kUnsupported, "EPERM"},
     {SYS_perf_event_open, "perf_event_open", Fails<Errno::kAcces>, "pddfx", Support::kUnsupported, "EACCES"},
     {SYS_userfaultfd, "userfaultfd", Fails<Errno::kPerm>, "x", Support::kUnsupported, "EPERM"},
-    {SYS_kcmp, "kcmp", Fails<Errno::kPerm>, "ddddd", Support::kUnsupported, "EPERM"},
 };
 
 }  // namespace

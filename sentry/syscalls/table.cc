@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "sentry/syscalls/themes.h"
@@ -16,12 +17,16 @@ struct Table {
   std::array<const Entry*, kNumbers> by_number = {};
 
   Table() {
-    for (const auto& theme : Themes()) entries.insert(entries.end(), theme.begin(), theme.end());
+    std::array<bool, kNumbers> served = {};
+    for (const auto& theme : Themes()) {
+      for (const Entry& entry : theme) {
+        if (std::exchange(served[entry.number], true)) continue;
+        entries.push_back(entry);
+      }
+    }
     std::sort(entries.begin(), entries.end(),
               [](const Entry& a, const Entry& b) { return a.number < b.number; });
-    for (const Entry& entry : entries) {
-      if (entry.number < kNumbers) by_number[entry.number] = &entry;
-    }
+    for (const Entry& entry : entries) by_number[entry.number] = &entry;
   }
 };
 

@@ -37,8 +37,13 @@ std::span<const Entry> SharedMemorySyscalls();  // sysv_shm.cc
 std::span<const Entry> SemaphoreSyscalls();     // sysv_sem.cc
 std::span<const Entry> SysvMessageSyscalls();   // sysv_msg.cc
 std::span<const Entry> MessageQueueSyscalls();  // message_queues.cc: POSIX
+std::span<const Entry> PidfdSyscalls();         // pidfds.cc: processes by descriptor
+std::span<const Entry> ProcessVmSyscalls();     // process_vm.cc: memory of other processes
 
-// All of them (themes.cc).
+std::span<const Entry> AioSyscalls();     // aio.cc: io_setup, io_submit and their kin
+std::span<const Entry> AbsentSyscalls();  // absent.cc: what no other has
+
+// All of them (themes.cc), the last one only for numbers that no other serves.
 std::vector<std::span<const Entry>> Themes();
 
 }  // namespace cloister::syscalls

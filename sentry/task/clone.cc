@@ -6,6 +6,7 @@
 
 #include "sentry/ipc/ipc_namespace.h"
 #include "sentry/ipc/sem_undo.h"
+#include "sentry/task/pid_file.h"
 #include "sentry/task/process_timers.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
@@ -86,9 +87,30 @@ void Task::ShareParts(const CloneControl& control, Task& child, std::vector<plat
   if (control.flags & CLONE_CHILD_CLEARTID) child.clear_child_tid = control.child_tid;
 }
 
+// CLONE_PIDFD: its number is told, and known to be free, before there is a child.
+ErrnoOr<int> Task::ReservePidFd(uint64_t told_at) {
+  const int fd = TRY(InstallFile(MakeRef<PidFile>(0, cred_, group_), true));
+  const ErrnoOrVoid told = usermem::CopyOut(space(), UserPtr<int>(told_at), fd);
+  if (told.ok()) return fd;
+  static_cast<void>(files_->Remove(fd));
+  return told.error();
+}
+
+void Task::PutPidFd(int fd, Task& child) {
+  if (child.files_ != files_) static_cast<void>(child.files_->Remove(fd));
+  static_cast<void>(files_->InstallAt(fd, MakeRef<PidFile>(0, cred_, Ref<ThreadGroup>(&child.group())), true,
+                                      ~uint64_t{0}));
+}
+
 void Task::Clone(const CloneControl& control) {
   std::vector<platform::HostOp> first_ops;
   Ref<Task> child;
+  ErrnoOr<int> pidfd = -1;
+  if (control.flags & CLONE_PIDFD) pidfd = ReservePidFd(control.pidfd);
+  if (!pidfd.ok()) {
+    EndCall(pidfd.error());
+    return;
+  }
   {
     absl::MutexLock lock(&kernel().tree_mu());
     if (killed_ || !((pending_.set() | group_->pending.set()).Without(mask_)).empty()) {
@@ -99,6 +121,7 @@ void Task::Clone(const CloneControl& control) {
     }
   }
   if (!child) {
+    if (*pidfd >= 0) static_cast<void>(files_->Remove(*pidfd));
     EndCall(interrupted() ? Answer(Restart::kNoIntr) : Answer(Errno::kAgain));
     return;
   }
@@ -107,6 +130,7 @@ void Task::Clone(const CloneControl& control) {
     child->group().timers().WatchCpuLimit();
   }
   ShareParts(control, *child, &first_ops);
+  if (*pidfd >= 0) PutPidFd(*pidfd, *child);
   kernel().forks.fetch_add(1, std::memory_order_relaxed);
 
   const bool same_memory = (control.flags & CLONE_VM) != 0;

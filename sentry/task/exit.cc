@@ -10,6 +10,7 @@
 #include "base/log/log.h"
 #include "sentry/ipc/futex_manager.h"
 #include "sentry/ipc/ipc_namespace.h"
+#include "sentry/ipc/pi_futexes.h"
 #include "sentry/ipc/shared_segments.h"
 #include "sentry/task/current.h"
 #include "sentry/task/exec_state.h"
@@ -116,6 +117,7 @@ void Task::LeaveMemory() {
       ipc::FutexManager::Get().Wake(*mm_, clear_child_tid, 1);
     }
   }
+  ipc::PiFutexes::Get().ExitOwner(tid());
   robust_list = 0;
   clear_child_tid = 0;
   mm_->DropUser();

@@ -29,9 +29,11 @@ using wait::Restart;
 struct RunPlan {
   mm::Plan plan;
 };
-// Run operations on the host thread alone (arch_prctl) and return the last one's result.
+// Run operations on the host thread alone (arch_prctl) and return the last one's result; or, for a parked
+// call, have Step run again, which finds it in Task::ops_result.
 struct RunHostOps {
   std::vector<platform::HostOp> ops;
+  bool then_step = false;
 };
 // clone(2), fork(2), vfork(2), clone3(2): flags have been checked.
 struct CloneControl {

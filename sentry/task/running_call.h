@@ -47,7 +47,8 @@ Outcome StartCall(Task& task, const Args& args, std::unique_ptr<RunningCall>* pa
   ErrnoOr<Call> call = Call::Begin(task, args);
   if (!call.ok()) return Answer(call.error());
   Outcome outcome = call->Step(task);
-  if (std::holds_alternative<Block>(outcome))
+  const RunHostOps* const ops = std::get_if<RunHostOps>(&outcome);
+  if (std::holds_alternative<Block>(outcome) || (ops != nullptr && ops->then_step))
     *parked = std::make_unique<RunningCallOf<Call>>(*std::move(call));
   return outcome;
 }

@@ -59,6 +59,9 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   int parked_syscall() const { return parked_syscall_.load(std::memory_order_relaxed); }
   uint64_t GetRobustList() const ABSL_LOCKS_EXCLUDED(own_mu_);
 
+  // What the operations gave that a call's Step asked for: a value, or -errno. Owner.
+  int64_t ops_result = 0;
+
   // The call of the last ERESTART_RESTARTBLOCK, for restart_syscall(2). Owner.
   std::unique_ptr<RunningCall> restart_call;
 
@@ -86,6 +89,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
     kNothing,
     kPlan,
     kReturnValue,
+    kStep,
     kExecStep,
     kSignalFrame,
     kSigreturn,
@@ -146,6 +150,8 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
 
   // clone.cc, exec.cc, exit.cc.
   void Clone(const CloneControl& control);
+  ErrnoOr<int> ReservePidFd(uint64_t told_at);
+  void PutPidFd(int fd, Task& child);
   Ref<Task> MakeChildLocked(const CloneControl& control, pid_t tid)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   void ShareParts(const CloneControl& control, Task& child, std::vector<platform::HostOp>* first_ops);

@@ -99,7 +99,7 @@ void Task::Finish(Outcome outcome) {
   } else if (RunPlan* run = std::get_if<RunPlan>(&outcome)) {
     FinishPlan(std::move(*run));
   } else if (const RunHostOps* ops = std::get_if<RunHostOps>(&outcome)) {
-    RunOps(AfterOps::kReturnValue, ops->ops);
+    RunOps(ops->then_step ? AfterOps::kStep : AfterOps::kReturnValue, ops->ops);
   } else if (const CloneControl* clone = std::get_if<CloneControl>(&outcome)) {
     Clone(*clone);
   } else if (ExecControl* exec = std::get_if<ExecControl>(&outcome)) {
@@ -314,6 +314,12 @@ void Task::OnOpsDone(const Trap& trap) {
     case AfterOps::kReturnValue:
       EndCall(trap.result);
       return;
+    case AfterOps::kStep: {
+      const CurrentTask current(*this);
+      ops_result = trap.result;
+      Finish(call_->Step(*this));
+      return;
+    }
     case AfterOps::kExecStep:
       ExecStep(&trap);
       return;

@@ -8,6 +8,10 @@
 #include "sentry/vfs/anon/anon_inode.h"
 #include "sentry/vfs/file_description.h"
 
+namespace cloister::task {
+class PidFile;
+}
+
 namespace cloister::event {
 
 using usermem::UserBuffer;
@@ -26,11 +30,15 @@ class AnonFile : public vfs::FileDescription {
   Ref<vfs::Inode> inode() const override { return vfs::SharedAnonInode(); }
   std::string Name() const override { return "anon_inode:" + std::string(kind_); }
 
-  // timerfd_settime(2), signalfd(2) and inotify_add_watch(2) want one of theirs.
+  // timerfd_settime(2), signalfd(2), inotify_add_watch(2) and pidfd_send_signal(2) want one of theirs.
   AnonFile* AsAnon() override { return this; }
   virtual SignalFd* AsSignal() { return nullptr; }
   virtual TimerFd* AsTimer() { return nullptr; }
   virtual InotifyFile* AsInotify() { return nullptr; }
+  virtual task::PidFile* AsPid() { return nullptr; }
+
+  // What /proc/PID/fdinfo shows of it besides what it shows of every file; lines.
+  virtual std::string FdInfo() const { return {}; }
 
  private:
   const std::string_view kind_;

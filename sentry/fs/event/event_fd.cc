@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "absl/strings/str_format.h"
+
 namespace cloister::event {
 namespace {
 
@@ -52,6 +54,11 @@ Poll EventFd::Ready() const {
   if (count_ > 0) ready |= Poll::kIn;
   if (count_ < kLargest) ready |= Poll::kOut;
   return ready;
+}
+
+std::string EventFd::FdInfo() const {
+  absl::MutexLock lock(&mu_);
+  return absl::StrFormat("eventfd-count: %16x\n", count_);
 }
 
 }  // namespace cloister::event

@@ -19,6 +19,7 @@ class EventFd final : public AnonFile {
   ErrnoOr<size_t> Write(UserBuffer& src) override ABSL_LOCKS_EXCLUDED(mu_);
   Poll Ready() const override ABSL_LOCKS_EXCLUDED(mu_);
   wait::WaitQueue* wait_queue() override { return &queue_; }
+  std::string FdInfo() const override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   uint64_t TakeLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -2,6 +2,8 @@
 
 #include <sys/signalfd.h>
 
+#include "absl/strings/str_format.h"
+
 namespace cloister::event {
 namespace {
 
@@ -81,6 +83,10 @@ ErrnoOr<size_t> SignalFd::Read(UserBuffer& dst) {
 
 Poll SignalFd::Ready() const {
   return (source_->Pending() & mask_.load(std::memory_order_acquire)) != 0 ? Poll::kIn : Poll::kNone;
+}
+
+std::string SignalFd::FdInfo() const {
+  return absl::StrFormat("sigmask:\t%016x\n", mask_.load(std::memory_order_acquire));
 }
 
 }  // namespace cloister::event

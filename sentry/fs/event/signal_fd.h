@@ -33,6 +33,7 @@ class SignalFd final : public AnonFile {
   ErrnoOr<size_t> Read(UserBuffer& dst) override;
   Poll Ready() const override;
   wait::WaitQueue* wait_queue() override { return &source_->signal_queue(); }
+  std::string FdInfo() const override;
   SignalFd* AsSignal() override { return this; }
 
  private:

@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "sentry/fs/event/anon_file.h"
 #include "sentry/task/current.h"
 #include "sentry/vfs/caller.h"
 #include "sentry/vfs/mount.h"
@@ -99,9 +100,11 @@ class FdInfo final : public SubjectText {
     const bool of_proc = inode && inode->fs().type() == fs().type();
     const ErrnoOr<int64_t> position =
         of_proc || file->is_path_only() ? Errno::kSPipe : file->Seek(0, SEEK_CUR);
-    return absl::StrFormat("pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%u\n",
-                           position.ok() ? *position : int64_t{0}, flags,
-                           file->path() ? file->path().mount()->id() : 0, number);
+    std::string text = absl::StrFormat("pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%u\n",
+                                       position.ok() ? *position : int64_t{0}, flags,
+                                       file->path() ? file->path().mount()->id() : 0, number);
+    if (const event::AnonFile* const anon = file->AsAnon()) text += anon->FdInfo();
+    return text;
   }
 
  private:

@@ -1,0 +1,118 @@
+#include "sentry/syscalls/transfer.h"
+
+#include <linux/fs.h>
+#include <sys/inotify.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "sentry/vfs/file_events.h"
+#include "sentry/vfs/operations.h"
+
+namespace cloister::syscalls {
+
+using task::Answer;
+using task::Block;
+using task::Outcome;
+using task::Task;
+using usermem::UserBuffer;
+using wait::Poll;
+
+ErrnoOr<Transfer> Transfer::On(Task& task, int fd, bool write, ErrnoOr<UserBuffer> buffer) {
+  Transfer transfer;
+  transfer.file = TRY(task.GetFile(fd));
+  if (write ? !transfer.file->writable() : !transfer.file->readable()) return Errno::kBadf;
+  transfer.buffer = TRY(std::move(buffer));
+  transfer.write = write;
+  return transfer;
+}
+
+ErrnoOrVoid Transfer::SetOffset(int64_t at) {
+  // Linux: rw_verify_area.
+  int64_t end;
+  if (at < 0 || __builtin_add_overflow(at, buffer.size(), &end)) return Errno::kInval;
+  offset = at;
+  return {};
+}
+
+// preadv2(2)'s flags.
+ErrnoOrVoid Transfer::SetFlags(int flags) {
+  if (flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)) return Errno::kOpNotSupp;
+  if (!write && (flags & (RWF_APPEND))) return Errno::kInval;
+  nowait = (flags & RWF_NOWAIT) != 0;
+  append = (flags & RWF_APPEND) != 0;
+  sync = (flags & (RWF_DSYNC | RWF_SYNC)) != 0;
+  return {};
+}
+
+// RLIMIT_FSIZE. Linux: generic_write_checks.
+ErrnoOrVoid Transfer::LimitSize(Task& task) {
+  const uint64_t limit = task.Limit(RLIMIT_FSIZE).rlim_cur;
+  if (limit == RLIM_INFINITY || file->AsMappable() == nullptr) return {};
+  int64_t at = offset;
+  if (append || Appends()) {
+    at = static_cast<int64_t>(TRY(file->inode()->GetAttr()).stx_size);
+  } else if (offset == kAtPosition) {
+    at = TRY(file->Seek(0, SEEK_CUR));
+  }
+  if (static_cast<uint64_t>(at) >= limit) {
+    task.Raise(SIGXFSZ);
+    return Errno::kFBig;
+  }
+  buffer.Truncate(std::min<uint64_t>(buffer.size(), limit - static_cast<uint64_t>(at)));
+  return {};
+}
+
+ErrnoOr<size_t> Transfer::Once(Task& task) {
+  if (!write) return offset == kAtPosition ? file->Read(buffer) : file->ReadAt(buffer, offset);
+  TRY_VOID(LimitSize(task));
+  if (file->AsMappable() != nullptr && !task.cred()->Has(CAP_FSETID)) {
+    TRY_VOID(vfs::ClearSetIdForWrite(task.MakeCaller(), *file));
+  }
+  // pwrite(2), BUGS: O_APPEND wins over the offset.
+  if (append || (offset != kAtPosition && Appends())) {
+    int64_t end;
+    const size_t done = TRY(file->Append(buffer, &end));
+    if (offset == kAtPosition) TRY(file->Seek(end, SEEK_SET));
+    return done;
+  }
+  return offset == kAtPosition ? file->Write(buffer) : file->WriteAt(buffer, offset);
+}
+
+Outcome Transfer::Ending(const ErrnoOr<size_t>& result) {
+  if (!result.ok() && result.error() == Errno::kAgain) {
+    if (file->nonblocking() || nowait || file->wait_queue() == nullptr) {
+      if (total > 0) return Answer(static_cast<int64_t>(total));
+      return Answer(Errno::kAgain);
+    }
+    Block block;
+    block.on.push_back({Ref<RefCounted>(file), file->wait_queue(), write ? Poll::kOut : Poll::kIn});
+    if (total > 0) block.at_signal = static_cast<int64_t>(total);
+    return block;
+  }
+  if (!result.ok() && total > 0) return Answer(static_cast<int64_t>(total));
+  return task::ToAnswer(result);
+}
+
+Outcome Transfer::Step(Task& task) {
+  ErrnoOr<size_t> result = Once(task);
+  if (result.ok() && *result > 0 && file->path()) {
+    vfs::FileEvents::TellPath(file->path(), write ? IN_MODIFY : IN_ACCESS);
+  }
+  if (!write || !result.ok()) {
+    if (!result.ok() && result.error() == Errno::kPipe && write) {
+      if (total > 0) return Answer(static_cast<int64_t>(total));
+      task.Raise(SIGPIPE);
+    }
+    return Ending(result);
+  }
+  total += *result;
+  // A blocking write to a stream goes on until all is written.
+  const bool stream = file->wait_queue() != nullptr;
+  if (stream && !buffer.empty() && !file->nonblocking() && !nowait && *result > 0) return Step(task);
+  if (sync) static_cast<void>(file->Sync(true));
+  return Answer(static_cast<int64_t>(total));
+}
+
+}  // namespace cloister::syscalls
