@@ -13,13 +13,14 @@ struct QuickIds {
 };
 
 // What a guest thread may settle without a trap, on platforms that can: rt_sigprocmask(2), set_robust_list(2)
-// and set_tid_address(2) on the fields below, the ids, sched_yield(2), FS by arch_prctl(2), and madvise(2)
-// with MADV_DONTNEED and MADV_FREE. It is the guest's own word: a lie fools the guest alone.
+// and set_tid_address(2) on the fields below, the ids, sched_yield(2), FS by arch_prctl(2), rseq(2), and
+// madvise(2) with MADV_DONTNEED and MADV_FREE. It is the guest's own word: a lie fools the guest alone.
 struct QuickState {
   bool may_advise = false;
   uint64_t signal_mask = 0;
   uint64_t robust_list = 0;
   uint64_t clear_child_tid = 0;
+  bool refused_rseq = false;  // what the guest did: an rseq(2) since it was asked last, which is ENOSYS
 };
 
 }  // namespace cloister::platform

@@ -91,6 +91,7 @@ struct Quick {
   uint64_t held;         // sentry to stub: signals wait, the mask is not to be changed without it
   uint64_t signal_mask;  // both ways
   uint64_t robust_list, clear_child_tid;  // both ways
+  uint64_t refused_rseq;                  // stub to sentry: 1 after an rseq(2)
   // Sentry to stub: what getpid(2) and its kin answer.
   uint32_t pid, tid, parent_pid, uid, euid, gid, egid;
 };

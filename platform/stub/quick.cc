@@ -104,9 +104,9 @@ bool AnswerCall(Context* context, uint64_t nr, uint64_t calls, long* result) {
       if ((calls & kQuickIds) == 0 || regs.rdi != kArchSetFs || regs.rsi >= kImageBase) return false;
       *result = stub_call(__NR_arch_prctl, kArchSetFs, regs.rsi);
       return true;
-    // Not supported, and counted as such when a process registers its first thread.
     case __NR_rseq:
-      if ((calls & kQuickIds) == 0 || context->quick.tid == context->quick.pid) return false;
+      if ((calls & kQuickIds) == 0) return false;
+      Store(&context->quick.refused_rseq, 1);
       *result = -kENoSys;
       return true;
     case __NR_sched_yield:

@@ -1,11 +1,9 @@
 #include "platform/systrap/births.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
-#include <cstdlib>
 
 #include "absl/time/clock.h"
+#include "base/host/random.h"
 #include "platform/systrap/thread.h"
 
 namespace cloister::systrap {
@@ -15,8 +13,7 @@ namespace {
 uint64_t NewToken(bool fork) {
   uint64_t token = 0;
   while (token == 0) {
-    // Cannot fail for 8 bytes once the pool is ready, random(7); a guessable token must not be used.
-    if (getrandom(&token, sizeof token, 0) != sizeof token) abort();
+    token = RandomWord();
     if (fork) token >>= stub::kTokenShift;
   }
   return token;

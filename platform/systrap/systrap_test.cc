@@ -308,6 +308,67 @@ TEST_F(SystrapTest, ThreadHasItsOwnTls) {
   }
 }
 
+TEST_F(SystrapTest, AHostThreadThatHasEndedBecomesTheNextOne) {
+  CloneRequest request;
+  request.child_handler = &recorder_;
+  request.after = AfterOps::kReport;
+  request.set_tls = true;
+  request.tls = kData + 0x200;
+  request.child_regs.rsp = kStack + 0x1000;
+  pid_t first_tid = 0;
+  for (uint64_t i = 1; i <= 20; ++i) {
+    request.child_regs.rip = Label(guest_loop);
+    request.child_regs.r15 = i;
+    const auto child = guest_->Clone(request);
+    ASSERT_TRUE(child.ok());
+    uint64_t calls = 0;
+    for (bool ended = false; !ended;) {
+      const auto seen = recorder_.Next();
+      ASSERT_TRUE(seen);
+      if (seen->thread == guest_) continue;
+      ASSERT_EQ(seen->thread, *child);
+      ended = seen->thread->regs().orig_rax == 60;
+      if (ended) continue;
+      ++calls;
+      seen->thread->Resume();
+    }
+    EXPECT_EQ(calls, i);
+    if (first_tid == 0) first_tid = (*child)->host_tid();
+    EXPECT_EQ((*child)->host_tid(), first_tid);
+    (*child)->Exit();
+    ASSERT_TRUE(recorder_.AwaitGone(i));
+  }
+}
+
+TEST_F(SystrapTest, AProcessMayStartAfresh) {
+  Poke(*guest_, kData, 7);
+  const Ref<platform::AddressSpace> before(&guest_->address_space());
+  ASSERT_TRUE(guest_->MayStartAfresh());
+  guest_->LeaveMemory();
+  uint64_t word = 0;
+  const auto bytes = std::as_writable_bytes(std::span(&word, 1));
+  EXPECT_EQ(before->Read(kData, bytes), 0u);
+  EXPECT_EQ(before->Write(kData, bytes), 0u);
+  EXPECT_EQ(before->CpuTimeNs(), 0u);
+  EXPECT_EQ(Op(HostOp::StartAfresh()), 0);
+  EXPECT_EQ(Peek(*guest_, kData), 7u) << "unmapping is the caller's";
+
+  CloneRequest request;
+  request.kind = CloneKind::kSharedProcess;
+  request.child_handler = &recorder_;
+  request.after = AfterOps::kReport;
+  request.child_regs.rip = Label(guest_call);
+  request.child_regs.rsp = kStack + 0x1000;
+  const auto child = guest_->Clone(request);
+  ASSERT_TRUE(child.ok());
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(recorder_.Next());
+  EXPECT_FALSE(guest_->MayStartAfresh()) << "its memory is shared";
+  EXPECT_FALSE((*child)->MayStartAfresh());
+  (*child)->KillProcess();
+  EXPECT_TRUE(recorder_.AwaitGone(1));
+  EXPECT_TRUE(guest_->MayStartAfresh());
+}
+
 TEST_F(SystrapTest, FpStateSurvivesTrapsAndCanBeStoredAndLoaded) {
   auto& regs = guest_->regs();
   regs.rbx = 0x1111, regs.r12 = 0x2222;

@@ -86,6 +86,9 @@ platform::QuickState Thread::TakeQuickState() const {
   state.signal_mask = Quick(context_->quick.signal_mask).load(std::memory_order_relaxed);
   state.robust_list = Quick(context_->quick.robust_list).load(std::memory_order_relaxed);
   state.clear_child_tid = Quick(context_->quick.clear_child_tid).load(std::memory_order_relaxed);
+  auto refused = Quick(context_->quick.refused_rseq);
+  state.refused_rseq = refused.load(std::memory_order_relaxed) != 0;
+  if (state.refused_rseq) refused.store(0, std::memory_order_relaxed);
   return state;
 }
 
@@ -281,16 +284,10 @@ stub::Op Thread::Translate(const platform::HostOp& op) {
   return out;
 }
 
-void Thread::ExpectMapping(const stub::Op& op) {
-  ExpectedCall& call = expected_[expected_count_++];
-  call.nr = static_cast<int>(op.nr);
-  std::copy(std::begin(op.args), std::end(op.args), call.args.begin());
-}
-
 void Thread::RunOps(std::span<const platform::HostOp> ops, platform::AfterOps after) {
   if (!BeginAnswer()) return;
   op_count_ = static_cast<uint32_t>(std::min(ops.size(), kMaxOps));
-  expected_count_ = expected_next_ = 0;
+  expected_.Clear();
   lender_.Begin(std::atomic_ref(context_->keeps).load(std::memory_order_relaxed) == 1);
   notifies_ = false;
   bool lends = false;
@@ -298,7 +295,7 @@ void Thread::RunOps(std::span<const platform::HostOp> ops, platform::AfterOps af
     const stub::Op op = Translate(ops[i]);
     context_->ops[i] = op;
     if (op.kind != stub::OpKind::kCall || (op.nr != SYS_mmap && op.nr != SYS_mremap)) continue;
-    ExpectMapping(op);
+    expected_.Add(op);
     notifies_ |= WillNotify(op);
     lends |= ops[i].fd >= 0;
   }

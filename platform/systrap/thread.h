@@ -3,7 +3,6 @@
 
 #include <linux/seccomp.h>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <string>
@@ -11,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "platform/api/guest_thread.h"
+#include "platform/systrap/expected_calls.h"
 #include "platform/systrap/host_process.h"
 #include "platform/systrap/inline_window.h"
 #include "platform/systrap/lender.h"
@@ -113,15 +113,6 @@ class Thread final : public platform::GuestThread {
  private:
   enum class State : int { kRunning, kStopped, kGone };
   enum class Pending { kNothing, kOps, kClone };
-  // A call that the host reports before it happens: only these, in this order, pass.
-  struct ExpectedCall {
-    int nr;
-    std::array<uint64_t, 6> args;
-    bool Matches(const seccomp_data& data) const {
-      return nr == data.nr && std::equal(args.begin(), args.end(), data.args);
-    }
-  };
-
   // Clone onto the host thread of one that has ended.
   Ref<Thread> Adopt(const Thread& idle, const platform::CloneRequest& request);
   void SendAdoption(Thread& child, const platform::CloneRequest& request);
@@ -132,7 +123,6 @@ class Thread final : public platform::GuestThread {
   void Deliver();
   void WriteRegisters();
   stub::Op Translate(const platform::HostOp& op);
-  void ExpectMapping(const stub::Op& op);
   bool Stop();
   bool Serve(stub::Event event);
   bool OnTrapEvent(stub::Event event);
@@ -144,7 +134,6 @@ class Thread final : public platform::GuestThread {
   bool HasPosted() const;
   bool Claim(uint64_t cycle);
   void WatchNext();
-  bool TakeExpected(const seccomp_data& data);
   void RunsOn();
   void PlaceAnswer();
   void SendToSleeper();
@@ -177,7 +166,7 @@ class Thread final : public platform::GuestThread {
 
   std::atomic<uint64_t> armed_{0};  // 2 * cycle + 1; + 1 once it is claimed
   std::atomic<int64_t> armed_at_{0};
-  std::atomic<int> returns_wanted_{6};  // before the next watch; more after one in vain
+  std::atomic<int> returns_wanted_{4};  // before the next watch; more after one in vain
   std::atomic<uint32_t> sleep_{0};      // kRang, kAnswered: whoever is second answers the sleeper
   std::atomic<uint64_t> sleep_id_{0};
 
@@ -185,12 +174,10 @@ class Thread final : public platform::GuestThread {
   Pending pending_ = Pending::kNothing;
   bool report_ = false;
   uint32_t op_count_ = 0;
-  uint32_t expected_count_ = 0;
-  uint32_t expected_next_ = 0;
   bool notifies_ = false;  // the operations under way end in a notification
   Lender lender_;
   bool fetches_ = false;  // the stub is to ask for what is lent
-  std::array<ExpectedCall, kMaxOps> expected_;
+  ExpectedCalls expected_;
   std::array<uint64_t, 6> clone_args_ = {};
   bool clone_expected_ = false;
   Ref<Thread> child_;

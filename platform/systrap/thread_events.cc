@@ -131,13 +131,13 @@ bool Thread::Stop() {
 std::string Thread::Describe() const {
   return absl::StrCat("event ", context_->event, ", state ", static_cast<int>(state_.load()), ", pending ",
                       static_cast<int>(pending_), report_ ? " reports" : "", posted_ ? " posted" : "",
-                      ", sleep ", sleep_.load(), ", armed ", armed_.load(), ", expects ", expected_next_,
-                      " of ", expected_count_);
+                      ", sleep ", sleep_.load(), ", armed ", armed_.load(),
+                      expected_.AllTaken() ? "" : ", expects a mapping");
 }
 
 // Owner.
 bool Thread::Serve(stub::Event event) {
-  expected_count_ = expected_next_ = 0;
+  expected_.Clear();
   switch (event) {
     case stub::Event::kSyscall:
     case stub::Event::kFault:
@@ -216,20 +216,13 @@ bool Thread::RunsAtBirth() {
 }
 
 bool Thread::OnMapping(uint64_t id, const seccomp_data& data) {
-  if (!Stop() || !TakeExpected(data)) return false;
+  if (!Stop() || !expected_.Take(data)) return false;
   RunsOn();
   // What it says next, it may post.
-  if (expected_next_ == expected_count_) WatchNext();
+  if (expected_.AllTaken()) WatchNext();
   PlaceAnswer();
   core_->listener->Continue(id);
   return true;
-}
-
-bool Thread::TakeExpected(const seccomp_data& data) {
-  while (expected_next_ < expected_count_) {
-    if (expected_[expected_next_++].Matches(data)) return true;
-  }
-  return false;
 }
 
 }  // namespace cloister::systrap

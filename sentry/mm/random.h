@@ -1,19 +1,14 @@
 #ifndef CLOISTER_SENTRY_MM_RANDOM_H_
 #define CLOISTER_SENTRY_MM_RANDOM_H_
 
-#include <sys/random.h>
-
 #include <cstdint>
-#include <cstdlib>
+
+#include "base/host/random.h"
 
 namespace cloister::mm {
 
-// For the places of mappings: a number below bound (not 0). Without randomness nothing may run.
-inline uint64_t RandomBelow(uint64_t bound) {
-  uint64_t number = 0;
-  if (getrandom(&number, sizeof(number), 0) != static_cast<ssize_t>(sizeof(number))) abort();
-  return number % bound;
-}
+// For the places of mappings: a number below bound (not 0).
+inline uint64_t RandomBelow(uint64_t bound) { return RandomWord() % bound; }
 
 }  // namespace cloister::mm
 

@@ -34,8 +34,9 @@ ErrnoOr<int> PidfdSendSignal(Task& task, const SyscallArgs& args) {
   const Ref<ThreadGroup> process = TRY(ProcessOfPidFd(*file));
   siginfo_t info = SenderInfo(task, signo, SI_USER);
   if (args.Addr(2) != 0) {
-    info = TRY(CopyInQueuedInfo(task, args.Addr(2), process.get() == &task.group()));
+    info = TRY(task.CopyIn(usermem::UserPtr<const siginfo_t>(args.Addr(2))));
     if (info.si_signo != signo) return Errno::kInval;
+    TRY_VOID(CheckQueuedInfo(info, process.get() == &task.group()));
   }
   if (signo != 0 && !signal::IsValid(signo)) return Errno::kInval;
   absl::MutexLock lock(&task.kernel().tree_mu());

@@ -12,6 +12,7 @@
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
 #include "sentry/task/usage.h"
+#include "sentry/usermem/page_reader.h"
 #include "sentry/vfs/operations.h"
 
 namespace cloister::syscalls {
@@ -127,10 +128,11 @@ ErrnoOr<std::vector<std::string>> CopyInStrings(Task& task, uint64_t addr, size_
   constexpr size_t kMaxString = 131072;  // MAX_ARG_STRLEN
   std::vector<std::string> strings;
   if (addr == 0) return strings;
+  usermem::PageReader pointers(task.space()), texts(task.space());
   for (;; addr += sizeof(uint64_t)) {
-    const uint64_t string = TRY(task.CopyIn(UserPtr<const uint64_t>(addr)));
+    const uint64_t string = TRY(pointers.Word(addr));
     if (string == 0) return strings;
-    std::string text = TRY(usermem::CopyInString(task.space(), string, kMaxString, Errno::k2Big));
+    std::string text = TRY(texts.String(string, kMaxString, Errno::k2Big));
     const size_t cost = text.size() + 1 + sizeof(uint64_t);
     if (cost > *budget) return Errno::k2Big;
     *budget -= cost;

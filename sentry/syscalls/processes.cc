@@ -36,9 +36,14 @@ siginfo_t SenderInfo(Task& task, int signo, int code) {
   return info;
 }
 
+ErrnoOrVoid CheckQueuedInfo(const siginfo_t& info, bool to_itself) {
+  if ((info.si_code >= 0 || info.si_code == SI_TKILL) && !to_itself) return Errno::kPerm;
+  return {};
+}
+
 ErrnoOr<siginfo_t> CopyInQueuedInfo(Task& task, uint64_t addr, bool to_itself) {
   const siginfo_t info = TRY(task.CopyIn(usermem::UserPtr<const siginfo_t>(addr)));
-  if ((info.si_code >= 0 || info.si_code == SI_TKILL) && !to_itself) return Errno::kPerm;
+  TRY_VOID(CheckQueuedInfo(info, to_itself));
   return info;
 }
 

@@ -22,6 +22,7 @@ bool MaySignal(task::Task& task, task::ThreadGroup& target, int signo)
 siginfo_t SenderInfo(task::Task& task, int signo, int code);
 
 // The siginfo of sigqueue(3): nobody may pretend to be the kernel towards others.
+ErrnoOrVoid CheckQueuedInfo(const siginfo_t& info, bool to_itself);
 ErrnoOr<siginfo_t> CopyInQueuedInfo(task::Task& task, uint64_t addr, bool to_itself);
 
 // Whether task may look into the other and work on it. Linux: ptrace_may_access with real credentials.

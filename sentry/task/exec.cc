@@ -2,11 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 
+#include <cstring>
 #include <utility>
 
+#include "base/host/random.h"
 #include "base/log/log.h"
 #include "sentry/ipc/ipc_namespace.h"
 #include "sentry/task/current.h"
@@ -82,9 +83,9 @@ void Task::Exec(ExecControl control) {
   aux.egid = privileges.credentials.egid;
   aux.secure = privileges.secure;
   aux.vdso = kernel().platform().vdso_start();
-  std::byte random[16];
-  if (getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random))
-    LOG(kError, "getrandom failed");
+  const uint64_t words[] = {RandomWord(), RandomWord()};
+  std::byte random[sizeof words];
+  memcpy(random, words, sizeof words);
   ErrnoOr<loader::Image> image =
       loader::BuildImage(program, *mm, aux, kernel().platform(), random, Limit(RLIMIT_STACK).rlim_cur);
   if (!image.ok()) {

@@ -1,6 +1,8 @@
 // Calls that the platform lets the guest settle without a trap: platform/api/quick_state.h. The
 // sentry takes over what they did at the next trap, and earlier where a signal's sender asks.
 
+#include <sys/syscall.h>
+
 #include "sentry/task/task.h"
 
 namespace cloister::task {
@@ -13,6 +15,7 @@ void Task::TakeQuickState() {
   const platform::QuickState state = thread_->TakeQuickState();
   robust_list = state.robust_list;
   clear_child_tid = state.clear_child_tid;
+  if (state.refused_rseq) kernel().CountUnimplemented(SYS_rseq);
   const SignalSet mask = SignalSet(state.signal_mask).Without(signal::kUnblockable);
   if (mask == given_mask_ && !mask_held_.load(std::memory_order_acquire)) return;
   absl::MutexLock lock(&kernel().tree_mu());

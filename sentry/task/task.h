@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "base/own/ref.h"
 #include "platform/api/guest_thread.h"
+#include "sentry/task/after_ops.h"
 #include "sentry/task/running_call.h"
 #include "sentry/task/syscall_args.h"
 #include "sentry/task/task_signals.h"
@@ -84,20 +85,6 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   friend Ref<T> cloister::MakeRef(Args&&... args);
 
   enum class Owner : uint32_t { kGuest, kSentry, kDead };
-  // What a stopped thread's RunOps is for.
-  enum class AfterOps {
-    kNothing,
-    kPlan,
-    kReturnValue,
-    kStep,
-    kExecStep,
-    kSignalFrame,
-    kSigreturn,
-    kClone,
-    kForkChild,
-    kPatchCall
-  };
-
   Task(Ref<ThreadGroup> group, pid_t tid);
   ~Task() override;
 

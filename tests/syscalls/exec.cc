@@ -1,12 +1,16 @@
+#include <asm/prctl.h>
 #include <elf.h>
 #include <fcntl.h>
+#include <immintrin.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <cfenv>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -60,6 +64,25 @@ int Report(int argc, char** argv) {
     printf("%s", name);
   } else if (what == "umask") {
     printf("%o %s", umask(0), ReadFile("/proc/self/cmdline").c_str());
+  } else if (what == "float") {
+    uint16_t control;
+    asm volatile("fnstcw %0" : "=m"(control));
+    printf("%x %x", _mm_getcsr(), control);
+  } else if (what == "mapped") {
+    unsigned char there;
+    const auto addr = strtoul(argv[3], nullptr, 16);
+    printf("%d", mincore(reinterpret_cast<void*>(addr), kPage, &there) == 0);
+  } else if (what == "again") {
+    const int left = atoi(argv[3]);
+    if (left > 0) {
+      execl(kSelf, "x", "--report", "again", std::to_string(left - 1).c_str(), nullptr);
+      return 1;
+    }
+    printf("%d", getpid());
+  } else if (what == "gs") {
+    uint64_t gs = 1;
+    syscall(SYS_arch_prctl, ARCH_GET_GS, &gs);
+    printf("%lx", gs);
   } else if (what == "hex") {
     printf("%s", argc > 3 ? std::to_string(strlen(argv[3])).c_str() : "none");
   }
@@ -235,6 +258,76 @@ TEST_F(ExecTest, AThreadThatExecsBecomesTheLeader) {
                            }),
                            ' ');
   EXPECT_EQ(parts[0], parts[1]);
+}
+
+TEST_F(ExecTest, FloatingPointStartsAnew) {
+  EXPECT_EQ(Output([] {
+              fesetround(FE_UPWARD);
+              feraiseexcept(FE_ALL_EXCEPT);
+              Exec(kSelf, {"x", "--report", "float"});
+            }),
+            "1f80 37f");
+}
+
+TEST_F(ExecTest, SegmentsStartAnew) {
+  static uint64_t word = 1;
+  EXPECT_EQ(Output([] {
+              syscall(SYS_arch_prctl, ARCH_SET_GS, &word);
+              Exec(kSelf, {"x", "--report", "gs"});
+            }),
+            "0");
+}
+
+TEST_F(ExecTest, MemoryOfBeforeIsGone) {
+  const Mapping shared = MapAnonymous(kPage, PROT_READ | PROT_WRITE, MAP_SHARED);
+  EXPECT_EQ(Output([&] {
+              void* const at = reinterpret_cast<void*>(0x123450000);
+              CHILD_CHECK(mmap(at, kPage, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at);
+              Exec(kSelf, {"x", "--report", "mapped", "123450000"});
+            }),
+            "0");
+}
+
+TEST_F(ExecTest, OneAfterTheOther) {
+  const Mapping shared = MapAnonymous(kPage, PROT_READ | PROT_WRITE, MAP_SHARED);
+  const std::string said = Output([&] {
+    *reinterpret_cast<pid_t*>(shared.data()) = getpid();
+    Exec(kSelf, {"x", "--report", "again", "40"});
+  });
+  EXPECT_EQ(said, std::to_string(*reinterpret_cast<pid_t*>(shared.data())));
+}
+
+TEST_F(ExecTest, AfterThreadsThatHaveEnded) {
+  EXPECT_EQ(Split(Output([] {
+                    for (int i = 0; i < 5; ++i) std::thread([] {}).join();
+                    Exec(kSelf, {"x", "--report", "ids"});
+                  }),
+                  ' ')[3],
+            "1");
+}
+
+// Processor time is the process', whatever it runs.
+TEST_F(ExecTest, ProcessorTimeStays) {
+  rusage used = {};
+  const pid_t pid = fork();
+  if (pid == 0) {
+    timespec now;
+    do {
+      clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    } while (now.tv_sec == 0 && now.tv_nsec < 100'000'000);
+    const int null = open("/dev/null", O_WRONLY);
+    dup2(null, STDOUT_FILENO);
+    Exec(kSelf, {"x", "--report", "float"});
+    _exit(1);
+  }
+  int status = -1;
+  ASSERT_EQ(wait4(pid, &status, 0, &used), pid);
+  EXPECT_EQ(status, 0);
+  const int64_t spent = (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1'000'000 + used.ru_utime.tv_usec +
+                        used.ru_stime.tv_usec;
+  EXPECT_GE(spent, 90'000);
+  EXPECT_LT(spent, 1'000'000);
 }
 
 TEST_F(ExecTest, AuxiliaryVector) {

@@ -417,7 +417,7 @@ TEST(Mqueue, MountedQueuesAreFiles) {
   EXPECT_THAT(queue.Send("123"), SyscallSucceeds());
   EXPECT_THAT(ReadFile(file), testing::StartsWith("QSIZE:3 "));
   EXPECT_THAT(List(place), testing::Contains(queue.name().substr(1)));
-  const TestFd made = Open(place + "/made-here", O_RDWR | O_CREAT);
+  TestFd made = Open(place + "/made-here", O_RDWR | O_CREAT);
   const TestFd opened(mq_open("/made-here", O_RDWR));
   EXPECT_THAT(mq_send(made.get(), "m", 1, 0), SyscallSucceeds());
   char text[8192];
@@ -430,6 +430,7 @@ TEST(Mqueue, MountedQueuesAreFiles) {
   struct stat info;
   EXPECT_THAT(stat(place.c_str(), &info), SyscallSucceeds());
   EXPECT_EQ(info.st_mode, mode_t{S_IFDIR | 01777});
+  made.reset();
   EXPECT_THAT(umount(place.c_str()), SyscallSucceeds());
 }
 
