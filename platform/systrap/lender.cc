@@ -3,8 +3,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/host/host_stat.h"
+#include "base/log/log.h"
 #include "platform/systrap/listener.h"
 
 namespace cloister::systrap {
@@ -23,7 +25,10 @@ int Lender::NumberFor(int fd) {
     if (place.fd == fd) return number(place);
   }
   struct stat file = {};
-  if (HostStat(fd, &file) != 0) return -1;
+  if (HostStat(fd, &file) != 0) {
+    LOG(kWarning, "a file to be lent cannot be looked at: errno %d", errno);
+    return -1;
+  }
   const auto same = std::ranges::find_if(places_, [&](const Place& place) {
     return place.held && place.device == file.st_dev && place.inode == file.st_ino;
   });
@@ -38,19 +43,19 @@ int Lender::NumberFor(int fd) {
   return number(*free);
 }
 
-// True: the last one went with the answer.
+// True: the last one went with the answer, and the thread is anyone's from then on.
 bool Lender::Give(Listener& listener, uint64_t doorbell, bool send) {
-  bool sent = false;
   for (Place& place : places_) {
     if (place.fd < 0 || place.held) continue;
     const int at = first_ + static_cast<int>(&place - places_.data());
-    const bool last = --new_ == 0;
-    sent = send && last;
-    place.held =
-        sent ? listener.AddFdAndSend(doorbell, place.fd, at) : listener.AddFd(doorbell, place.fd, at);
-    sent = sent && place.held;
+    const bool answers = --new_ == 0 && send;
+    place.held = true;
+    if (answers && listener.AddFdAndSend(doorbell, place.fd, at)) return true;
+    if (!answers && listener.AddFd(doorbell, place.fd, at)) continue;
+    LOG(kWarning, "a file could not be lent as %d: errno %d", at, errno);
+    place.held = false;
   }
-  return sent;
+  return false;
 }
 
 void Lender::Lend(Listener& listener, uint64_t doorbell) { Give(listener, doorbell, false); }
