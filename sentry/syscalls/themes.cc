@@ -10,8 +10,8 @@ std::vector<std::span<const Entry>> Themes() {
       NameSyscalls(),       AttributeSyscalls(),   PollSyscalls(),         EpollSyscalls(),
       EventFileSyscalls(),  SocketSyscalls(),      MessageSyscalls(),      CopySyscalls(),
       MemoryFileSyscalls(), MountSyscalls(),       WatchSyscalls(),        SharedMemorySyscalls(),
-      SemaphoreSyscalls(),  SysvMessageSyscalls(), MessageQueueSyscalls(),
-      PidfdSyscalls(),      ProcessVmSyscalls(),   AioSyscalls(),          AbsentSyscalls(),
+      SemaphoreSyscalls(),  SysvMessageSyscalls(), MessageQueueSyscalls(), PidfdSyscalls(),
+      ProcessVmSyscalls(),  AioSyscalls(),         AbsentSyscalls(),
   };
 }
 
