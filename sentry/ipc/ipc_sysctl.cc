@@ -35,7 +35,8 @@ ErrnoOr<std::vector<uint64_t>> ParseNumbers(std::string_view text) {
 
 template <auto Table, auto Field>
 std::string Read(IpcNamespace& ipc) {
-  const auto limits = (ipc.*Table)().limits();
+  auto& table = (ipc.*Table)();
+  const auto limits = table.limits();
   return absl::StrCat(static_cast<uint64_t>(limits.*Field));
 }
 
@@ -44,9 +45,10 @@ ErrnoOrVoid Write(IpcNamespace& ipc, std::string_view text) {
   const std::vector<uint64_t> numbers = TRY(ParseNumbers(text));
   if (numbers.empty()) return {};
   if (numbers[0] < Least || numbers[0] > Most) return Errno::kInval;
-  auto limits = (ipc.*Table)().limits();
+  auto& table = (ipc.*Table)();
+  auto limits = table.limits();
   limits.*Field = static_cast<std::remove_reference_t<decltype(limits.*Field)>>(numbers[0]);
-  (ipc.*Table)().SetLimits(limits);
+  table.SetLimits(limits);
   return {};
 }
 

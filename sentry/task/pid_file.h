@@ -6,6 +6,7 @@
 
 #include "base/own/ref.h"
 #include "sentry/fs/event/anon_file.h"
+#include "sentry/task/kernel.h"
 #include "sentry/task/thread_group.h"
 
 namespace cloister::task {
