@@ -173,10 +173,12 @@ void Task::StartChild(const CloneControl& control, Ref<Task> child, platform::Cl
   owner_.store(Owner::kGuest, std::memory_order_release);
   const ErrnoOr<Ref<platform::GuestThread>> made = thread->Clone(request);
   if (!made.ok()) {
-    owner_.store(Owner::kSentry, std::memory_order_release);
+    Owner guest = Owner::kGuest;
+    const bool buried = !owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel);
+    child->Die();
+    if (buried) return;  // its process has died meanwhile, and OnGone was faster
     after_ops_ = AfterOps::kNothing;
     clone_child_.reset();
-    child->Die();
     EndCall(Errno::kAgain);
     return;
   }

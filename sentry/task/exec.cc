@@ -70,7 +70,8 @@ void Task::Exec(ExecControl control) {
   const auth::ExecResult privileges = auth::ForExec(*cred_, PrivilegesOf(*program.file, *cred_));
   ErrnoOr<Ref<platform::GuestThread>> thread = ThreadForExec(privileges);
   if (!thread.ok()) {
-    EndCall(thread.error());
+    // A container's first program has no call that could be told.
+    thread_ ? EndCall(thread.error()) : Exit(SIGKILL, true);
     return;
   }
   const bool in_place = *thread == thread_;
@@ -90,7 +91,7 @@ void Task::Exec(ExecControl control) {
       loader::BuildImage(program, *mm, aux, kernel().platform(), random, Limit(RLIMIT_STACK).rlim_cur);
   if (!image.ok()) {
     if (!in_place) (*thread)->KillProcess();
-    EndCall(image.error());
+    thread_ ? EndCall(image.error()) : Exit(SIGKILL, true);
     return;
   }
   SetCred(std::make_shared<const auth::Credentials>(privileges.credentials));
