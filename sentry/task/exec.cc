@@ -70,6 +70,7 @@ void Task::Exec(ExecControl control) {
   const auth::ExecResult privileges = auth::ForExec(*cred_, PrivilegesOf(*program.file, *cred_));
   ErrnoOr<Ref<platform::GuestThread>> thread = ThreadForExec(privileges);
   if (!thread.ok()) {
+    LOG(kWarning, "execve: no process for %s: errno %d", program.exec_path, static_cast<int>(thread.error()));
     // A container's first program has no call that could be told.
     thread_ ? EndCall(thread.error()) : Exit(SIGKILL, true);
     return;
@@ -91,6 +92,7 @@ void Task::Exec(ExecControl control) {
       loader::BuildImage(program, *mm, aux, kernel().platform(), random, Limit(RLIMIT_STACK).rlim_cur);
   if (!image.ok()) {
     if (!in_place) (*thread)->KillProcess();
+    LOG(kWarning, "execve: no image of %s: errno %d", program.exec_path, static_cast<int>(image.error()));
     thread_ ? EndCall(image.error()) : Exit(SIGKILL, true);
     return;
   }
