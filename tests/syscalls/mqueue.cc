@@ -408,10 +408,17 @@ TEST(Mqueue, Permissions) {
               ExitedWith(0));
 }
 
+// A test that fails halfway leaves no mount on the machine.
+struct Unmounting {
+  const std::string& place;
+  ~Unmounting() { umount2(place.c_str(), MNT_DETACH); }
+};
+
 TEST(Mqueue, MountedQueuesAreFiles) {
   const TempDir dir;
   const std::string place = dir.WithDirectory("mqueue");
   ASSERT_THAT(mount("queues", place.c_str(), "mqueue", 0, nullptr), SyscallSucceeds());
+  const Unmounting at_last{place};
   const Queue queue;
   const std::string file = place + queue.name();
   EXPECT_THAT(queue.Send("123"), SyscallSucceeds());
