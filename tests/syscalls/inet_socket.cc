@@ -231,6 +231,21 @@ TEST(Tcp, EpollSeesDataAndHangup) {
   EXPECT_TRUE(Ready(connection.server, POLLRDHUP) & POLLRDHUP);
 }
 
+TEST(Tcp, EpollTellsEdgesAfterAConnectionThatWasReadyAtOnce) {
+  Connection connection;
+  ASSERT_THAT(send(connection.client.get(), "x", 1, 0), SyscallSucceeds());
+  ASSERT_EQ(Ready(connection.server, POLLIN), POLLIN);
+  const TestFd epoll(epoll_create1(0));
+  epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data = {}};
+  ASSERT_THAT(epoll_ctl(epoll.get(), EPOLL_CTL_ADD, connection.server.get(), &event), SyscallSucceeds());
+  ASSERT_THAT(epoll_wait(epoll.get(), &event, 1, 10000), SyscallSucceedsWithValue(1));
+  char byte;
+  ASSERT_THAT(recv(connection.server.get(), &byte, 1, 0), SyscallSucceedsWithValue(1));
+  EXPECT_THAT(epoll_wait(epoll.get(), &event, 1, 0), SyscallSucceedsWithValue(0));
+  ASSERT_THAT(send(connection.client.get(), "y", 1, 0), SyscallSucceeds());
+  EXPECT_THAT(epoll_wait(epoll.get(), &event, 1, 10000), SyscallSucceedsWithValue(1));
+}
+
 TEST(Udp, DatagramsBetweenSockets) {
   const TestFd a = NewSocket(SOCK_DGRAM), b = NewSocket(SOCK_DGRAM);
   ASSERT_THAT(Bind(a, 0), SyscallSucceeds());

@@ -85,19 +85,23 @@ void HostSocket::OnHostEvents(Poll events) {
   queue_.Notify(events);
 }
 
-void HostSocket::Watch() const {
+void HostSocket::Watch() {
   if (watched_.load(std::memory_order_acquire) || watched_.exchange(true)) return;
   // Fails only for want of memory; then waiters see their deadline alone.
-  static_cast<void>(wait::Poller::Get().Watch(host_.get(), const_cast<HostSocket&>(*this)));
+  static_cast<void>(wait::Poller::Get().Watch(host_.get(), *this));
 }
 
 Errno HostSocket::Failed(int host_errno) const {
   readiness_.Used();
-  if (host_errno == EAGAIN || host_errno == EINPROGRESS || host_errno == EALREADY) Watch();
   return FromHostErrno(host_errno);
 }
 
 Poll HostSocket::Ready() const {
+  const bool failed = pending_error_.load(std::memory_order_relaxed) != 0;
+  return HostReady() | (failed ? Poll::kIn | Poll::kErr : Poll::kNone);
+}
+
+Poll HostSocket::HostReady() const {
   const Readiness::Snapshot before = readiness_.Get();
   const bool watched = watched_.load(std::memory_order_acquire);
   if (watched && before.known()) return before.ready();
@@ -106,12 +110,7 @@ Poll HostSocket::Ready() const {
   if (poll(&asked, 1, 0) > 0) ready = Poll(static_cast<uint16_t>(asked.revents));
   if (ready.Any(Poll(EPOLLIN))) ready |= Poll::kIn;
   if (ready.Any(Poll(EPOLLOUT))) ready |= Poll::kOut;
-  if (watched) {
-    readiness_.Set(before, ready);
-  } else if ((ready & (Poll::kIn | Poll::kOut)) != (Poll::kIn | Poll::kOut)) {
-    Watch();  // whoever asks may wait next
-  }
-  if (pending_error_.load(std::memory_order_relaxed) != 0) ready |= Poll::kIn | Poll::kErr;
+  if (watched) readiness_.Set(before, ready);
   return ready;
 }
 

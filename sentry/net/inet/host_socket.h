@@ -11,7 +11,7 @@
 namespace cloister::net {
 
 // A TCP, UDP or ping socket that the host serves. Owns a non-blocking host descriptor, which the
-// poller watches from the first time that somebody may have to wait.
+// poller watches from the first time that somebody asks where to wait.
 class HostSocket final : public Socket, private wait::HostFdClient {
  public:
   HostSocket(const SocketRequest& request, Ref<NetNamespace> net, UniqueFd host);
@@ -30,13 +30,18 @@ class HostSocket final : public Socket, private wait::HostFdClient {
   ErrnoOrVoid SetOption(int level, int name, std::span<const std::byte> value) override;
 
   Poll Ready() const override;
-  wait::WaitQueue* wait_queue() override { return &queue_; }
+  wait::WaitQueue* wait_queue() override {
+    Watch();
+    return &queue_;
+  }
   ErrnoOr<int64_t> Ioctl(const vfs::IoctlRequest& request) override;
 
  private:
   void OnHostEvents(Poll events) override;
+  // What the host's descriptor is ready for.
+  Poll HostReady() const;
   // Makes the poller tell of events from now on, and of what is ready already.
-  void Watch() const;
+  void Watch();
   // Notes what a host call that gave this errno means for readiness, and hands it on.
   Errno Failed(int host_errno) const;
   ErrnoOrVoid CheckAddress(const SocketAddress& address, bool may_be_unspecified) const;
@@ -45,9 +50,9 @@ class HostSocket final : public Socket, private wait::HostFdClient {
   ErrnoOr<size_t> ReceiveOnce(UserBuffer& dst, int flags, Received* received);
 
   const UniqueFd host_;
-  mutable wait::WaitQueue queue_;
+  wait::WaitQueue queue_;
   mutable Readiness readiness_;
-  mutable std::atomic<bool> watched_{false};
+  std::atomic<bool> watched_{false};
   std::atomic<int> pending_error_{0};  // met behind bytes that were given first
 };
 
