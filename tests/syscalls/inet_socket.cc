@@ -246,6 +246,26 @@ TEST(Tcp, EpollTellsEdgesAfterAConnectionThatWasReadyAtOnce) {
   EXPECT_THAT(epoll_wait(epoll.get(), &event, 1, 10000), SyscallSucceedsWithValue(1));
 }
 
+TEST(Tcp, WhatEpollCallsReadableCanBeRead) {
+  Connection connection;
+  std::thread echo([&connection] {
+    char byte;
+    while (recv(connection.server.get(), &byte, 1, 0) == 1)
+      send(connection.server.get(), &byte, 1, MSG_NOSIGNAL);
+  });
+  const TestFd epoll(epoll_create1(0));
+  epoll_event event = {.events = EPOLLIN, .data = {}};
+  ASSERT_THAT(epoll_ctl(epoll.get(), EPOLL_CTL_ADD, connection.client.get(), &event), SyscallSucceeds());
+  for (int i = 0; i < 3000; ++i) {
+    char byte = 'x';
+    EXPECT_THAT(send(connection.client.get(), &byte, 1, 0), SyscallSucceedsWithValue(1));
+    EXPECT_THAT(epoll_wait(epoll.get(), &event, 1, 10000), SyscallSucceedsWithValue(1));
+    EXPECT_THAT(recv(connection.client.get(), &byte, 1, MSG_DONTWAIT), SyscallSucceedsWithValue(1)) << i;
+  }
+  connection.client.reset();
+  echo.join();
+}
+
 TEST(Udp, DatagramsBetweenSockets) {
   const TestFd a = NewSocket(SOCK_DGRAM), b = NewSocket(SOCK_DGRAM);
   ASSERT_THAT(Bind(a, 0), SyscallSucceeds());

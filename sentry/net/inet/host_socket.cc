@@ -80,10 +80,7 @@ HostSocket::~HostSocket() {
   if (watched_.load()) wait::Poller::Get().Unwatch(host_.get());
 }
 
-void HostSocket::OnHostEvents(Poll events) {
-  readiness_.OnEvents(events);
-  queue_.Notify(events);
-}
+void HostSocket::OnHostEvents(Poll events) { queue_.Notify(events); }
 
 void HostSocket::Watch() {
   if (watched_.load(std::memory_order_acquire) || watched_.exchange(true)) return;
@@ -91,26 +88,13 @@ void HostSocket::Watch() {
   static_cast<void>(wait::Poller::Get().Watch(host_.get(), *this));
 }
 
-Errno HostSocket::Failed(int host_errno) const {
-  readiness_.Used();
-  return FromHostErrno(host_errno);
-}
-
 Poll HostSocket::Ready() const {
-  const bool failed = pending_error_.load(std::memory_order_relaxed) != 0;
-  return HostReady() | (failed ? Poll::kIn | Poll::kErr : Poll::kNone);
-}
-
-Poll HostSocket::HostReady() const {
-  const Readiness::Snapshot before = readiness_.Get();
-  const bool watched = watched_.load(std::memory_order_acquire);
-  if (watched && before.known()) return before.ready();
   pollfd asked = {host_.get(), POLLIN | POLLOUT | POLLPRI | POLLRDHUP, 0};
   Poll ready;
   if (poll(&asked, 1, 0) > 0) ready = Poll(static_cast<uint16_t>(asked.revents));
   if (ready.Any(Poll(EPOLLIN))) ready |= Poll::kIn;
   if (ready.Any(Poll(EPOLLOUT))) ready |= Poll::kOut;
-  if (watched) readiness_.Set(before, ready);
+  if (pending_error_.load(std::memory_order_relaxed) != 0) ready |= Poll::kIn | Poll::kErr;
   return ready;
 }
 
@@ -134,29 +118,28 @@ ErrnoOrVoid HostSocket::CheckAddress(const SocketAddress& address, bool may_be_u
 
 ErrnoOrVoid HostSocket::Bind(const SocketAddress& address, const vfs::Caller&) {
   TRY_VOID(CheckAddress(address, /*may_be_unspecified=*/true));
-  if (bind(host_.get(), address.raw(), static_cast<socklen_t>(address.size())) != 0) return Failed(errno);
+  if (bind(host_.get(), address.raw(), static_cast<socklen_t>(address.size())) != 0)
+    return FromHostErrno(errno);
   return {};
 }
 
 ErrnoOrVoid HostSocket::Connect(const SocketAddress& address, const vfs::Caller&) {
   TRY_VOID(CheckAddress(address, /*may_be_unspecified=*/true));
-  readiness_.Used();
-  if (connect(host_.get(), address.raw(), static_cast<socklen_t>(address.size())) != 0) return Failed(errno);
+  if (connect(host_.get(), address.raw(), static_cast<socklen_t>(address.size())) != 0)
+    return FromHostErrno(errno);
   return {};
 }
 
 ErrnoOrVoid HostSocket::Listen(int backlog) {
-  readiness_.Used();
   const int limit = backlog < 0 ? kMaxBacklog : std::min(backlog, kMaxBacklog);
-  if (listen(host_.get(), limit) != 0) return Failed(errno);
+  if (listen(host_.get(), limit) != 0) return FromHostErrno(errno);
   return {};
 }
 
 ErrnoOr<Ref<Socket>> HostSocket::Accept(int flags) {
   UniqueFd accepted(
       RetryIntr([this] { return accept4(host_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC); }));
-  if (!accepted.ok()) return Failed(errno);
-  readiness_.Used();
+  if (!accepted.ok()) return FromHostErrno(errno);
   const SocketRequest request = {.domain = domain(),
                                  .type = type(),
                                  .protocol = protocol(),
@@ -184,8 +167,7 @@ ErrnoOr<SocketAddress> HostSocket::GetPeerName() {
 
 ErrnoOrVoid HostSocket::Shutdown(int how) {
   if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return Errno::kInval;
-  if (shutdown(host_.get(), how) != 0) return Failed(errno);
-  readiness_.Used();
+  if (shutdown(host_.get(), how) != 0) return FromHostErrno(errno);
   queue_.Notify(Poll::kIn | Poll::kOut | Poll::kRdHup | Poll::kHup);
   return {};
 }
@@ -207,8 +189,7 @@ ErrnoOr<size_t> HostSocket::SendPiece(std::span<const std::byte> data, const Sen
   }
   const int flags = (request.flags & kSendFlags) | MSG_DONTWAIT | MSG_NOSIGNAL;
   const ssize_t sent = RetryIntr([&] { return sendmsg(host_.get(), &message, flags); });
-  if (sent < 0) return Failed(errno);
-  readiness_.Used();
+  if (sent < 0) return FromHostErrno(errno);
   return static_cast<size_t>(sent);
 }
 
@@ -243,8 +224,7 @@ ErrnoOr<size_t> HostSocket::ReceivePiece(std::span<std::byte> data, int flags, R
   message.msg_controllen = control.size();
   const int host_flags = (flags & kReceiveFlags) | MSG_DONTWAIT | (is_stream() ? 0 : MSG_TRUNC);
   const ssize_t got = RetryIntr([&] { return recvmsg(host_.get(), &message, host_flags); });
-  if (got < 0) return Failed(errno);
-  readiness_.Used();
+  if (got < 0) return FromHostErrno(errno);
   received->from = HostAddress(from, message.msg_namelen);
   received->flags |= message.msg_flags & (MSG_TRUNC | MSG_CTRUNC | MSG_EOR | MSG_OOB | MSG_ERRQUEUE);
   ReadControl(&message, received);
@@ -289,7 +269,6 @@ ErrnoOr<OptionValue> HostSocket::GetOption(int level, int name, size_t want) {
   std::array<std::byte, 256> value = {};
   socklen_t size = static_cast<socklen_t>(std::min<size_t>({want, option->most, value.size()}));
   if (getsockopt(host_.get(), level, name, value.data(), &size) != 0) return FromHostErrno(errno);
-  readiness_.Used();  // SO_ERROR takes the error away
   return OptionValue(value.data(), value.data() + std::min<size_t>(size, value.size()));
 }
 
@@ -302,7 +281,6 @@ ErrnoOrVoid HostSocket::SetOption(int level, int name, std::span<const std::byte
   if (value.size() < option->least) return Errno::kInval;
   const socklen_t size = static_cast<socklen_t>(std::min<size_t>(value.size(), option->most));
   if (setsockopt(host_.get(), level, name, value.data(), size) != 0) return FromHostErrno(errno);
-  readiness_.Used();  // SO_RCVLOWAT
   return {};
 }
 

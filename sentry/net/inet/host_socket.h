@@ -4,7 +4,6 @@
 #include <atomic>
 
 #include "base/host/unique_fd.h"
-#include "sentry/net/inet/readiness.h"
 #include "sentry/net/socket/socket.h"
 #include "sentry/wait/poller.h"
 
@@ -38,12 +37,8 @@ class HostSocket final : public Socket, private wait::HostFdClient {
 
  private:
   void OnHostEvents(Poll events) override;
-  // What the host's descriptor is ready for.
-  Poll HostReady() const;
   // Makes the poller tell of events from now on, and of what is ready already.
   void Watch();
-  // Notes what a host call that gave this errno means for readiness, and hands it on.
-  Errno Failed(int host_errno) const;
   ErrnoOrVoid CheckAddress(const SocketAddress& address, bool may_be_unspecified) const;
   ErrnoOr<size_t> SendPiece(std::span<const std::byte> data, const SendRequest& request, bool first);
   ErrnoOr<size_t> ReceivePiece(std::span<std::byte> data, int flags, Received* received);
@@ -51,7 +46,6 @@ class HostSocket final : public Socket, private wait::HostFdClient {
 
   const UniqueFd host_;
   wait::WaitQueue queue_;
-  mutable Readiness readiness_;
   std::atomic<bool> watched_{false};
   std::atomic<int> pending_error_{0};  // met behind bytes that were given first
 };

@@ -191,21 +191,5 @@ TEST(ParseInterfaces, SurvivesMalformedMessages) {
   EXPECT_LE(ParseInterfaces(messages, messages).size(), messages.size());
 }
 
-TEST(Readiness, AnEventBeatsAnOlderAnswer) {
-  Readiness readiness;
-  EXPECT_FALSE(readiness.Get().known());
-  const Readiness::Snapshot before = readiness.Get();
-  readiness.OnEvents(Poll::kIn);
-  readiness.Set(before, Poll::kNone);
-  EXPECT_FALSE(readiness.Get().known());
-  readiness.Set(readiness.Get(), Poll::kOut);
-  EXPECT_TRUE(readiness.Get().known());
-  EXPECT_EQ(readiness.Get().ready(), Poll::kOut);
-  readiness.OnEvents(Poll::kIn);
-  EXPECT_EQ(readiness.Get().ready(), Poll::kIn | Poll::kOut);
-  readiness.Used();
-  EXPECT_FALSE(readiness.Get().known());
-}
-
 }  // namespace
 }  // namespace cloister::net
