@@ -2,9 +2,8 @@
 
 #include <sys/stat.h>
 
-#include <atomic>
-
 #include "sentry/task/current.h"
+#include "sentry/task/ptrace_access.h"
 
 namespace cloister::proc {
 namespace {
@@ -14,16 +13,7 @@ uid_t UidOf(task::ThreadGroup& group) {
   return group.uid;
 }
 
-// Linux: uid_eq and gid_eq of ptrace_may_access.
-bool SameIds(const auth::Credentials& by, const auth::Credentials& of) {
-  return by.fsuid == of.euid && by.fsuid == of.suid && by.fsuid == of.uid && by.fsgid == of.egid &&
-         by.fsgid == of.sgid && by.fsgid == of.gid;
-}
-
 }  // namespace
-
-// The owner writes it without a lock.
-bool IsDumpable(task::Task& task) { return std::atomic_ref(task.dumpable).load(std::memory_order_relaxed); }
 
 bool Subject::Exists() const {
   absl::MutexLock lock(&kernel().tree_mu());
@@ -62,18 +52,16 @@ vfs::Ownership Subject::Owner(mode_t mode) const {
   const Ref<task::Task> task = Find();
   const auth::CredRef cred = task ? task->GetCred() : nullptr;
   if (!cred) return {mode, UidOf(*group_), 0};
-  if (mode != (S_IFDIR | 0555) && !IsDumpable(*task)) return {mode, 0, 0};
+  if (mode != (S_IFDIR | 0555) && !task::IsDumpable(*task)) return {mode, 0, 0};
   return {mode, cred->euid, cred->egid};
 }
 
 bool Subject::MayInspect(const auth::Credentials& by) const {
   const task::Task* const asking = task::CurrentTask::Get();
   if (asking != nullptr && &asking->group() == group_.get()) return true;
-  if (by.Has(CAP_SYS_PTRACE)) return true;
   const Ref<task::Task> task = Find();
-  const auth::CredRef cred = task ? task->GetCred() : nullptr;
-  if (!cred) return by.fsuid == UidOf(*group_);
-  return SameIds(by, *cred) && IsDumpable(*task) && cred->permitted.IsSubsetOf(by.effective);
+  if (!task) return by.fsuid == UidOf(*group_) || by.Has(CAP_SYS_PTRACE);
+  return task::MayAccess(by, *task, task::AccessMode::kFsCreds);
 }
 
 ErrnoOrVoid Subject::CheckInspect(const auth::Credentials& by) const {

@@ -73,9 +73,6 @@ class Subject {
   Ref<task::Task> thread_;
 };
 
-// Whether the task may be looked at and dumped: PR_SET_DUMPABLE.
-bool IsDumpable(task::Task& task);
-
 }  // namespace cloister::proc
 
 #endif  // CLOISTER_SENTRY_FS_PROC_SUBJECT_H_
