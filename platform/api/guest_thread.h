@@ -95,6 +95,9 @@ class GuestThread : public RefCounted {
   // Ids in the sentry's host pid namespace; 0 where there is none now.
   virtual pid_t host_tid() const = 0;
   virtual pid_t host_pid() const = 0;
+
+  // Owner: from here on the guest may make no quick calls, until it is given their state again.
+  virtual void WithholdQuickCalls() {}
 };
 
 }  // namespace cloister::platform

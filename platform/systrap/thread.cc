@@ -81,6 +81,8 @@ void Thread::GiveQuickIds(const platform::QuickIds& ids) {
   for (const auto& [word, id] : words) Word(word).store(id, std::memory_order_relaxed);
 }
 
+void Thread::WithholdQuickCalls() { Quick(context_->quick.calls).store(0, std::memory_order_release); }
+
 platform::QuickState Thread::TakeQuickState() const {
   platform::QuickState state;
   state.signal_mask = Quick(context_->quick.signal_mask).load(std::memory_order_relaxed);

@@ -47,6 +47,7 @@ class Thread final : public platform::GuestThread {
   void KillProcess() override { process_->Kill(); }
   bool HasQuickCalls() const override { return true; }
   void GiveQuickState(const platform::QuickState& state) override;
+  void WithholdQuickCalls() override;
   platform::QuickState TakeQuickState() const override;
   uint64_t HoldSignalMask() override;
   void ReleaseSignalMask() override;

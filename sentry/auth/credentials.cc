@@ -41,14 +41,12 @@ void AdjustForUidChange(const Credentials& before, Credentials& now) {
   if (before.fsuid != 0 && now.fsuid == 0) now.effective = now.effective | (now.permitted & kFsCaps);
 }
 
-ExecResult ForExec(const Credentials& before, const ExecFile& file) {
+ExecResult ForExec(const Credentials& before, const ExecFile& file, bool untrusted_tracer) {
   ExecResult result{before, false};
   Credentials& c = result.credentials;
   if (file.set_uid) c.euid = file.uid;
   if (file.set_gid) c.egid = file.gid;
   const bool id_changed = c.euid != before.uid || c.egid != before.gid;
-  c.suid = c.fsuid = c.euid;
-  c.sgid = c.fsgid = c.egid;
 
   CapSet file_permitted = file.file_permitted;
   CapSet file_inheritable = file.file_inheritable;
@@ -62,6 +60,15 @@ ExecResult ForExec(const Credentials& before, const ExecFile& file) {
   const bool privileged_file = file.has_file_caps || file.set_uid || file.set_gid;
   c.ambient = privileged_file && (id_changed || file.has_file_caps) ? CapSet() : before.ambient;
   c.permitted = (before.inheritable & file_inheritable) | (file_permitted & before.bounding) | c.ambient;
+  if (untrusted_tracer && (id_changed || !c.permitted.IsSubsetOf(before.permitted))) {
+    if (!before.Has(CAP_SETUID)) {
+      c.euid = c.uid;
+      c.egid = c.gid;
+    }
+    c.permitted = c.permitted & before.permitted;
+  }
+  c.suid = c.fsuid = c.euid;
+  c.sgid = c.fsgid = c.egid;
   c.effective = file_effective ? c.permitted : c.ambient;
   c.securebits &= ~static_cast<uint32_t>(SECBIT_KEEP_CAPS);
   const bool gained = !c.permitted.IsSubsetOf(before.permitted | c.ambient);

@@ -76,7 +76,8 @@ struct ExecResult {
   Credentials credentials;
   bool secure = false;  // AT_SECURE
 };
-ExecResult ForExec(const Credentials& before, const ExecFile& file);
+// untrusted_tracer: the task is traced by someone without CAP_SYS_PTRACE, so it gains nothing (ptrace(2)).
+ExecResult ForExec(const Credentials& before, const ExecFile& file, bool untrusted_tracer = false);
 
 }  // namespace cloister::auth
 

@@ -35,6 +35,12 @@ std::optional<siginfo_t> PendingSignals::Take(SignalSet wanted) {
   return taken;
 }
 
+std::vector<siginfo_t> PendingSignals::Peek(uint64_t skip, size_t count) const {
+  std::vector<siginfo_t> infos;
+  for (size_t i = skip; i < queue_.size() && infos.size() < count; ++i) infos.push_back(queue_[i]);
+  return infos;
+}
+
 void PendingSignals::Discard(SignalSet signals) {
   std::erase_if(queue_, [&](const siginfo_t& info) { return signals.Has(info.si_signo); });
   set_ = set_.Without(signals);

@@ -3,8 +3,10 @@
 
 #include <signal.h>
 
+#include <cstdint>
 #include <deque>
 #include <optional>
+#include <vector>
 
 #include "sentry/signal/signal_set.h"
 
@@ -26,6 +28,8 @@ class PendingSignals {
   void Discard(SignalSet signals);
   // Forgets what the POSIX timer by this number has queued.
   void DiscardTimer(int timer_id);
+  // At most `count` of them behind the first `skip`, in the order of their coming: PTRACE_PEEKSIGINFO.
+  std::vector<siginfo_t> Peek(uint64_t skip, size_t count) const;
   size_t queued() const { return queue_.size(); }
 
  private:

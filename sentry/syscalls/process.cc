@@ -11,6 +11,7 @@
 #include "sentry/syscalls/processes.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
+#include "sentry/task/ptrace.h"
 #include "sentry/task/usage.h"
 #include "sentry/usermem/page_reader.h"
 #include "sentry/vfs/operations.h"
@@ -23,6 +24,7 @@ using task::CloneControl;
 using task::ExecControl;
 using task::ExitControl;
 using task::Kernel;
+using task::Ptrace;
 using task::ThreadGroup;
 using usermem::UserPtr;
 using wait::Poll;
@@ -264,6 +266,7 @@ struct WaitCall {
     const bool keep = (options & WNOWAIT) != 0;
     found->pid = child.pid();
     found->uid = child.uid;
+    if (child.state == ThreadGroup::State::kZombie && child.leader_tracer != nullptr) return false;
     if (child.state == ThreadGroup::State::kZombie && (options & WEXITED)) {
       const int status = child.wait_status;
       found->wait_status = status;
@@ -277,7 +280,8 @@ struct WaitCall {
       }
       return true;
     }
-    if (child.stop == ThreadGroup::Stop::kStopped && !child.stop_reported && (options & WUNTRACED)) {
+    if (child.stop == ThreadGroup::Stop::kStopped && !child.stop_reported && (options & WUNTRACED) &&
+        !Ptrace::TracedByLocked(child, parent)) {
       found->code = CLD_STOPPED;
       found->status = child.stop_signal;
       found->wait_status = W_STOPCODE(child.stop_signal);
@@ -294,6 +298,27 @@ struct WaitCall {
     return false;
   }
 
+  // What there is to tell about one that a thread of the caller's traces.
+  bool TakeTraceeLocked(Task& tracer, Found* found, bool* any) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(task::Kernel::tree_mu()) {
+    Ptrace::Report report;
+    const auto wanted = [this](pid_t tid, const ThreadGroup& group) {
+      return which == Which::kAny || (which == Which::kPid ? tid == id : group.process_group->id() == id);
+    };
+    if (!Ptrace::TakeReportLocked(tracer, wanted, options, &report, any)) return false;
+    found->pid = report.tid;
+    found->uid = report.uid;
+    found->wait_status = report.ended ? report.status : W_STOPCODE(report.status);
+    found->code = report.cause;
+    found->status = report.status;
+    if (!report.ended) return true;
+    const int status = report.status;
+    found->code = WIFEXITED(status) ? CLD_EXITED : WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED;
+    found->status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
+    if (report.tid == report.group->pid()) found->usage = report.group->own_usage;
+    return true;
+  }
+
   Outcome Step(Task& task) {
     Found found;
     bool any = false, taken = false;
@@ -305,6 +330,10 @@ struct WaitCall {
         if (!MatchesLocked(*child)) continue;
         any = true;
         taken = TakeLocked(group, *child, &found);
+      }
+      for (size_t i = 0; i < group.tasks.size() && !taken; ++i) {
+        if (group.tasks[i] != &task && (options & __WNOTHREAD)) continue;
+        taken = TakeTraceeLocked(*group.tasks[i], &found, &any);
       }
     }
     if (taken) return Deliver(task, found);
@@ -417,7 +446,6 @@ constexpr Entry kEntries[] = {
     {SYS_unshare, "unshare", Plain<Unshare>, "x", Support::kPartial, "namespaces are refused"},
     {SYS_setns, "setns", Plain<Setns>, "fx", Support::kUnsupported, "EINVAL"},
     {SYS_rseq, "rseq", Fails<Errno::kNoSys>, "pzxx", Support::kUnsupported, "ENOSYS"},
-    {SYS_ptrace, "ptrace", Fails<Errno::kPerm>, "ddpp", Support::kUnsupported, "EPERM"},
 };
 
 }  // namespace

@@ -11,7 +11,7 @@ std::vector<std::span<const Entry>> Themes() {
       EventFileSyscalls(),  SocketSyscalls(),      MessageSyscalls(),      CopySyscalls(),
       MemoryFileSyscalls(), MountSyscalls(),       WatchSyscalls(),        SharedMemorySyscalls(),
       SemaphoreSyscalls(),  SysvMessageSyscalls(), MessageQueueSyscalls(), PidfdSyscalls(),
-      ProcessVmSyscalls(),  AioSyscalls(),         AbsentSyscalls(),
+      ProcessVmSyscalls(),  AioSyscalls(),         PtraceSyscalls(),       AbsentSyscalls(),
   };
 }
 

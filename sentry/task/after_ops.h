@@ -15,6 +15,7 @@ enum class AfterOps {
   kClone,
   kForkChild,
   kPatchCall,
+  kErrand,
 };
 
 }  // namespace cloister::task

@@ -8,6 +8,7 @@
 #include "sentry/ipc/sem_undo.h"
 #include "sentry/task/pid_file.h"
 #include "sentry/task/process_timers.h"
+#include "sentry/task/ptrace.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
 
@@ -44,6 +45,8 @@ Ref<Task> Task::MakeChildLocked(const CloneControl& control, pid_t tid) {
     group->oom_score_adj = group_->oom_score_adj.load();
     group->coredump_filter = group_->coredump_filter.load();
     ThreadGroup* parent = control.flags & CLONE_PARENT ? group_->parent : group_.get();
+    group->maker_tid = control.flags & CLONE_PARENT ? group_->maker_tid : this->tid();
+    group->was_traced = group_->was_traced.load();
     group->parent = parent;
     if (parent != nullptr) parent->children.push_back(group);
     kernel().HoldIdLocked(group->process_group->id());
@@ -53,6 +56,8 @@ Ref<Task> Task::MakeChildLocked(const CloneControl& control, pid_t tid) {
   Ref<Task> child = MakeRef<Task>(group, tid);
   group->tasks.push_back(child.get());
   kernel().AddTaskLocked(*child);
+  clone_event_ = Ptrace::CloneEventLocked(*this, control.flags, control.exit_signal);
+  if (clone_event_ != 0 || (control.flags & CLONE_PTRACE)) Ptrace::LinkChildLocked(*this, *child);
   return child;
 }
 
@@ -151,7 +156,13 @@ void Task::Clone(const CloneControl& control) {
   request.set_tls = (control.flags & CLONE_SETTLS) != 0;
   request.tls = control.tls;
   request.child_handler = child.get();
-  request.stop_child = !same_memory && ((control.flags & CLONE_CHILD_SETTID) || !first_ops.empty());
+  request.stop_child =
+      !same_memory && ((control.flags & CLONE_CHILD_SETTID) || !first_ops.empty() || child->traced());
+  if (same_memory && child->traced()) {
+    // It stops before its first instruction: a fault at address 0, where no guest has memory.
+    child->newborn_regs_ = request.child_regs;
+    request.child_regs.rip = 0;
+  }
   child->born_tid_addr_ = (control.flags & CLONE_CHILD_SETTID) && !same_memory ? control.child_tid : 0;
   child->plan_.ops.assign(first_ops.begin(), first_ops.end());
   child->after_ops_ = AfterOps::kForkChild;
@@ -161,7 +172,7 @@ void Task::Clone(const CloneControl& control) {
 // Answers with the clone. From then on the parent may be served elsewhere.
 void Task::StartChild(const CloneControl& control, Ref<Task> child, platform::CloneRequest& request) {
   const bool vfork = (control.flags & CLONE_VFORK) != 0;
-  const bool report = vfork || holds_memory_op_ || interrupted() || kernel().tracer() != nullptr;
+  const bool report = vfork || holds_memory_op_ || interrupted() || traced() || kernel().tracer() != nullptr;
   request.after = report ? platform::AfterOps::kReport : platform::AfterOps::kResume;
   thread_->regs().rax = static_cast<uint64_t>(child->tid());
   call_.reset();
@@ -190,16 +201,26 @@ void Task::StartChild(const CloneControl& control, Ref<Task> child, platform::Cl
 }
 
 void Task::FinishClone(const platform::Trap& trap) {
-  const Ref<Task> child = std::move(clone_child_);
   if (trap.result < 0) {
+    clone_child_.reset();
     EndCall(FromHostErrno(static_cast<int>(-trap.result)));
     return;
   }
+  ReleaseMemoryOp();
+  const int event = std::exchange(clone_event_, 0);
+  const auto tid = static_cast<uint64_t>(clone_child_->tid());
+  if (event != 0 && Ptrace::StopForEvent(*this, event, tid, AfterStop::kClone)) return;
+  EndClone();
+}
+
+// The tracer has been told.
+void Task::EndClone() {
+  const Ref<Task> child = std::move(clone_child_);
   if (!clone_waits_) {
     EndCall(child->tid());
     return;
   }
-  ReleaseMemoryOp();
+  vfork_pid_ = child->tid();
   call_ = std::make_unique<RunningCallOf<VforkWait>>(VforkWait{child});
   Outcome outcome = call_->Step(*this);
   Finish(std::move(outcome));

@@ -13,6 +13,7 @@
 #include "sentry/task/current.h"
 #include "sentry/task/exec_state.h"
 #include "sentry/task/process_timers.h"
+#include "sentry/task/ptrace.h"
 #include "sentry/task/task.h"
 #include "sentry/task/usage.h"
 #include "sentry/vfs/operations.h"
@@ -45,6 +46,7 @@ bool Task::AloneForExec() {
   if (group_->tasks.size() == 1) return true;
   group_->exec_task = this;
   for (Task* task : group_->tasks) {
+    if (task != this) Ptrace::ReleaseEndingLocked(*task);
     if (task == this || task->killed_) continue;
     task->killed_ = true;
     task->MarkWorkLocked();
@@ -67,7 +69,8 @@ ErrnoOr<Ref<platform::GuestThread>> Task::ThreadForExec(const auth::ExecResult& 
 
 void Task::Exec(ExecControl control) {
   const loader::Program& program = *control.program;
-  const auth::ExecResult privileges = auth::ForExec(*cred_, PrivilegesOf(*program.file, *cred_));
+  const auth::ExecResult privileges =
+      auth::ForExec(*cred_, PrivilegesOf(*program.file, *cred_), Ptrace::TracerIsUntrusted(*this));
   ErrnoOr<Ref<platform::GuestThread>> thread = ThreadForExec(privileges);
   if (!thread.ok()) {
     LOG(kWarning, "execve: no process for %s: errno %d", program.exec_path, static_cast<int>(thread.error()));
@@ -99,6 +102,7 @@ void Task::Exec(ExecControl control) {
   SetCred(std::make_shared<const auth::Credentials>(privileges.credentials));
   dumpable = !privileges.secure;
   if (privileges.secure) personality = 0;  // Linux: PER_CLEAR_ON_SETID
+  exec_ = std::make_unique<ExecState>();
   SwitchImage(*std::move(thread), std::move(mm));
   {
     absl::MutexLock lock(&own_mu_);
@@ -106,7 +110,6 @@ void Task::Exec(ExecControl control) {
     std::swap(exe_denial_, control.exe_denial);
     name_ = BaseName(program.exec_path).substr(0, 15);
   }
-  exec_ = std::make_unique<ExecState>();
   exec_->image = *std::move(image);
   if (in_place) {
     constexpr uint64_t kFirst = mm::MemoryManager::kMinAddress;
@@ -155,6 +158,8 @@ void Task::SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager>
   group_->exec_task = nullptr;
   group_->has_execed = true;
   group_->exit_signal = SIGCHLD;
+  group_->leader_tracer = nullptr;
+  exec_->old_tid = tid();
   if (tid() != pid()) kernel().RenameTaskLocked(*this, pid());
 }
 
@@ -184,6 +189,11 @@ void Task::ExecStep(const platform::Trap* trap) {
   thread_->regs() = exec->image.regs;
   thread_->regs().orig_rax = ~uint64_t{0};
   if (const Tracer tracer = kernel().tracer()) tracer(*this, args_, 0);
+  if (traced()) {
+    thread_->regs().orig_rax = args_.number();
+    Ptrace::AfterExec(*this, exec->old_tid);
+    return;
+  }
   ReturnToGuest();
 }
 

@@ -1,6 +1,8 @@
 #ifndef CLOISTER_SENTRY_TASK_EXEC_STATE_H_
 #define CLOISTER_SENTRY_TASK_EXEC_STATE_H_
 
+#include <sys/types.h>
+
 #include <cstddef>
 
 #include "sentry/loader/loader.h"
@@ -11,6 +13,7 @@ namespace cloister::task {
 struct ExecState {
   loader::Image image;
   size_t ops_done = 0;
+  pid_t old_tid = 0;  // of the thread that called
 };
 
 }  // namespace cloister::task

@@ -15,6 +15,7 @@
 #include "sentry/task/current.h"
 #include "sentry/task/exec_state.h"
 #include "sentry/task/process_timers.h"
+#include "sentry/task/ptrace.h"
 #include "sentry/task/task.h"
 #include "sentry/task/usage.h"
 #include "sentry/wait/parker.h"
@@ -83,6 +84,11 @@ void Task::Exit(int wait_status, bool group) {
     BeginGroupExitLocked(*group_, wait_status, this);
   }
   exit_status_ = wait_status;
+  End();
+}
+
+void Task::End() {
+  if (traced() && Ptrace::StopAtExit(*this)) return;
   Die();
 }
 
@@ -92,12 +98,16 @@ void Task::BeginGroupExitLocked(ThreadGroup& group, int wait_status, Task* from)
   group.wait_status = wait_status;
   group.stop = ThreadGroup::Stop::kNone;
   const bool others = from == nullptr || group.tasks.size() > 1;
+  const bool watched = Ptrace::SeesExitLocked(group);
   for (Task* task : group.tasks) {
     task->killed_ = true;
     task->stopped_.store(false, std::memory_order_release);
     task->work_pending_.store(true, std::memory_order_release);
     if (task == from) continue;
-    if (others) {
+    Ptrace::ReleaseEndingLocked(*task);
+    if (watched) {
+      task->Kick();
+    } else if (others) {
       absl::MutexLock lock(&task->own_mu_);
       if (task->thread_ && task->owner_.load(std::memory_order_acquire) == Owner::kGuest) {
         task->thread_->KillProcess();
@@ -133,6 +143,7 @@ void Task::NotifyVforkParent() {
 void Task::Die() {
   owner_.store(Owner::kDead, std::memory_order_release);
   Disarm();
+  Errands::AbortAll(*this);
   call_.reset();
   restart_call.reset();
   exec_.reset();
@@ -189,6 +200,7 @@ void Task::LeaveGroupLocked(int wait_status, uint64_t cpu_ns) {
   ThreadGroup& group = *group_;
   std::erase(group.tasks, this);
   kernel().RemoveTaskLocked(*this);
+  Ptrace::EndLocked(*this, group.state == ThreadGroup::State::kRunning ? wait_status : group.wait_status);
   wait::WakeScope::NotifyLater(Ref<RefCounted>(&group), group.exit_queue, Poll::kIn);
   if (!group.tasks.empty()) {
     if (group.stop == ThreadGroup::Stop::kStopping) {
@@ -204,7 +216,7 @@ void Task::LeaveGroupLocked(int wait_status, uint64_t cpu_ns) {
   group.state = ThreadGroup::State::kZombie;
   HangUpOrphansLocked(group, tied);
   wait::WakeScope::NotifyLater(Ref<RefCounted>(&group), group.exit_queue, Poll::kIn | Poll::kHup);
-  EndOfProcessLocked(group);
+  if (!Ptrace::HideZombieLocked(group)) EndOfProcessLocked(group);
 }
 
 void Task::ReparentChildrenLocked(ThreadGroup& group) {
@@ -276,6 +288,7 @@ void Task::NotifyParentLocked(ThreadGroup& group, int code, int status) {
 
 // A zombie tells its parent, or vanishes where nobody wants to know. Linux: do_notify_parent.
 void Task::EndOfProcessLocked(ThreadGroup& group) {
+  if (group.leader_tracer != nullptr) return;  // its tracer comes first
   ThreadGroup* const parent = group.parent;
   if (parent == nullptr || parent->state != ThreadGroup::State::kRunning) {
     if (parent == nullptr) ReapLocked(group);
@@ -283,7 +296,7 @@ void Task::EndOfProcessLocked(ThreadGroup& group) {
   }
   wait::WakeScope::NotifyLater(Ref<RefCounted>(parent), parent->child_queue, Poll::kIn);
   bool auto_reap = false;
-  if (group.exit_signal == SIGCHLD) {
+  if (group.exit_signal == SIGCHLD && !group.keep_zombie) {
     const signal::Action action = parent->actions->Get(SIGCHLD);
     auto_reap = action.is_ignore() || (action.flags & SA_NOCLDWAIT);
   }

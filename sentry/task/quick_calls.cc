@@ -39,9 +39,13 @@ void Task::GiveQuickIdsLocked() {
   thread_->GiveQuickIds(ids);
 }
 
-// The guest runs next. Not with --strace, which is to show every call.
+// The guest runs next. Not with --strace or for a tracee: every call is to be seen.
 void Task::GiveQuickState() {
   if (!thread_->HasQuickCalls() || kernel().tracer() != nullptr) return;
+  if (traced()) {
+    if (quick_given_.exchange(false, std::memory_order_acq_rel)) thread_->WithholdQuickCalls();
+    return;
+  }
   given_mask_ = mask_;
   platform::QuickState state;
   state.signal_mask = mask_.bits();

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "sentry/task/ptrace.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
 
@@ -17,12 +18,20 @@ using signal::SignalSet;
 bool Task::SignalToDeliver() {
   if (!interrupted()) return false;
   absl::MutexLock lock(&kernel().tree_mu());
-  return killed_ || !((pending_.set() | group_->pending.set()).Without(mask_)).empty();
+  return killed_ || !((pending_.set() | group_->pending.set()).Without(mask_)).empty() ||
+         Ptrace::HasTrapLocked(*this);
 }
 
-// True: this task has to stand still now, and is counted. Linux: do_signal_stop, the freezer.
+// True: this task has to stand still now, and is counted. Linux: do_signal_stop, the freezer. A tracee
+// traps instead.
 bool Task::ShouldStandStillLocked() {
-  if (group_->stop == ThreadGroup::Stop::kNone) return kernel().frozen();
+  if (group_->stop == ThreadGroup::Stop::kNone || tracee_.tracer != nullptr) return kernel().frozen();
+  JoinGroupStopLocked();
+  return true;
+}
+
+// Linux: task_participate_group_stop.
+void Task::JoinGroupStopLocked() {
   if (!stopped_.exchange(true, std::memory_order_acq_rel)) {
     ++group_->stopped_tasks;
     if (group_->stop == ThreadGroup::Stop::kStopping &&
@@ -30,19 +39,25 @@ bool Task::ShouldStandStillLocked() {
       group_->stop = ThreadGroup::Stop::kStopped;
       group_->stop_reported = false;
       group_->continue_reported = true;
-      NotifyParentLocked(*group_, CLD_STOPPED, group_->stop_signal);
+      // A parent that traces it hears of the stop as a tracer.
+      if (group_->parent == nullptr || !Ptrace::TracedByLocked(*group_, *group_->parent))
+        NotifyParentLocked(*group_, CLD_STOPPED, group_->stop_signal);
     }
   }
-  return true;
 }
 
+// A tracee may run while its process is stopped, and receive a further stop signal: the tracees join anew.
 void Task::BeginGroupStopLocked(int signo) {
-  if (group_->stop != ThreadGroup::Stop::kNone) return;
-  group_->stop = ThreadGroup::Stop::kStopping;
-  group_->stop_signal = signo;
-  group_->stopped_tasks = 0;
+  if (group_->stop == ThreadGroup::Stop::kNone) {
+    group_->stop = ThreadGroup::Stop::kStopping;
+    group_->stop_signal = signo;
+    group_->stopped_tasks = 0;
+  }
   for (Task* task : group_->tasks) {
-    if (task != this) task->MarkWorkLocked();
+    if (task->traced() && task->stopped_.exchange(false, std::memory_order_acq_rel)) --group_->stopped_tasks;
+    if (task == this) continue;
+    Ptrace::NotifyLocked(*task);
+    task->MarkWorkLocked();
   }
   work_pending_.store(true, std::memory_order_release);
 }
@@ -51,6 +66,11 @@ void Task::BeginGroupStopLocked(int signo) {
 Task::NextWork Task::TakeWork(siginfo_t* info) {
   absl::MutexLock lock(&kernel().tree_mu());
   if (killed_) return NextWork::kDie;
+  if (!errands_.empty()) return NextWork::kErrand;
+  if (Ptrace::HasTrapLocked(*this) && !kernel().frozen()) {
+    Ptrace::EnterTrapLocked(*this);
+    return NextWork::kTraced;
+  }
   if (ShouldStandStillLocked()) {
     // Whoever ends the stop interrupts after this: the wake is then remembered.
     Arm(Block());
@@ -61,7 +81,9 @@ Task::NextWork Task::TakeWork(siginfo_t* info) {
     if (!taken.has_value()) taken = group_->pending.Take(~mask_);
     if (taken.has_value()) {
       *info = *taken;
-      return NextWork::kSignal;
+      if (tracee_.tracer == nullptr || taken->si_signo == SIGKILL) return NextWork::kSignal;
+      Ptrace::EnterSignalLocked(*this, *taken);
+      return NextWork::kTraced;
     }
     if (!saved_mask_.has_value()) break;
     mask_ = *std::exchange(saved_mask_, std::nullopt);
@@ -78,8 +100,17 @@ Task::Delivery Task::DoPendingWork() {
         SettleRestart(nullptr);
         return Delivery::kNone;
       case NextWork::kDie:
-        Die();
+        End();
         return Delivery::kGivenAway;
+      case NextWork::kErrand:
+        if (Errands::Begin(*this)) return Delivery::kGivenAway;
+        break;
+      case NextWork::kTraced: {
+        if (Ptrace::Wait(*this)) return Delivery::kGivenAway;
+        const std::optional<siginfo_t> injected = Ptrace::TakeInjected(*this);
+        if (injected && TakeSignalAction(*injected) == Delivery::kGivenAway) return Delivery::kGivenAway;
+        break;
+      }
       case NextWork::kStandStill:
         call_.reset();
         if (ParkThread()) return Delivery::kGivenAway;
@@ -202,7 +233,7 @@ void Task::Sigreturn() {
   alt_stack = restored->alt_stack;
   SetSignalMask(restored->mask);
   if (restored->fp_state == 0) {
-    ReturnToGuest();
+    LeaveSyscall();
     return;
   }
   const platform::HostOp ops[] = {platform::HostOp::LoadFpState(restored->fp_state)};

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "sentry/task/ptrace.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
 
@@ -67,6 +68,9 @@ static void PrepareLocked(ThreadGroup& group, int signo,
 }
 
 void Task::ContinueGroupLocked(ThreadGroup& group, bool report) {
+  if (report) {
+    for (Task* task : group.tasks) Ptrace::NotifyLocked(*task);
+  }
   if (group.stop == ThreadGroup::Stop::kNone) return;
   const bool was_stopped = group.stop == ThreadGroup::Stop::kStopped;
   group.stop = ThreadGroup::Stop::kNone;
@@ -85,14 +89,15 @@ void Task::ContinueGroupLocked(ThreadGroup& group, bool report) {
 bool Task::SendToThreadLocked(const siginfo_t& info) {
   ThreadGroup& group = *group_;
   const int signo = info.si_signo;
+  if (signo == SIGKILL) Ptrace::ReleaseEndingLocked(*this);
   if (group.state != ThreadGroup::State::kRunning || killed_) return false;
   PrepareLocked(group, signo, [&group](SignalSet set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu()) {
     for (Task* task : group.tasks) task->DiscardPendingLocked(set);
   });
   if (signo == SIGCONT || signo == SIGKILL) ContinueGroupLocked(group, signo == SIGCONT);
   const bool blocked = BlockedLocked().Has(signo) || (saved_mask_.has_value() && saved_mask_->Has(signo));
-  if (!blocked && group.actions->Ignores(signo)) return false;
-  if (!blocked && InitIsImmune(group, info)) return false;
+  const bool shown = tracee_.tracer != nullptr && signo != SIGKILL;  // a tracer sees what is ignored too
+  if (!blocked && !shown && (group.actions->Ignores(signo) || InitIsImmune(group, info))) return false;
   if (!pending_.Add(info, group.Limit(RLIMIT_SIGPENDING).rlim_cur)) return false;
   WakeForSignalLocked(group, this, info);
   return true;
@@ -100,6 +105,9 @@ bool Task::SendToThreadLocked(const siginfo_t& info) {
 
 bool Task::SendToGroupLocked(ThreadGroup& group, const siginfo_t& info) {
   const int signo = info.si_signo;
+  if (signo == SIGKILL) {
+    for (Task* task : group.tasks) Ptrace::ReleaseEndingLocked(*task);
+  }
   if (group.state != ThreadGroup::State::kRunning || group.tasks.empty()) return false;
   PrepareLocked(group, signo, [&group](SignalSet set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu()) {
     for (Task* task : group.tasks) task->DiscardPendingLocked(set);
@@ -109,8 +117,8 @@ bool Task::SendToGroupLocked(ThreadGroup& group, const siginfo_t& info) {
   Task& leader = *group.tasks.front();
   const bool blocked =
       leader.BlockedLocked().Has(signo) || (leader.saved_mask_.has_value() && leader.saved_mask_->Has(signo));
-  if (!blocked && group.actions->Ignores(signo)) return false;
-  if (!blocked && InitIsImmune(group, info)) return false;
+  const bool shown = leader.traced() && signo != SIGKILL;
+  if (!blocked && !shown && (group.actions->Ignores(signo) || InitIsImmune(group, info))) return false;
   if (!group.pending.Add(info, group.Limit(RLIMIT_SIGPENDING).rlim_cur)) return false;
   WakeForSignalLocked(group, nullptr, info);
   return true;
@@ -126,12 +134,15 @@ void Task::WakeForSignalLocked(ThreadGroup& group, Task* only, const siginfo_t& 
     wait::WakeScope::NotifyLater(Ref<RefCounted>(task), task->signal_queue_, wait::Poll::kIn);
     const bool blocked = task->BlockedLocked().Has(signo);
     // Linux: wants_signal. Even a fatal one waits for the end of the stop.
-    const bool wants = signo == SIGKILL || (!blocked && !task->stopped_.load(std::memory_order_acquire));
+    const bool stands =
+        task->traced() ? task->trace_stopped() : task->stopped_.load(std::memory_order_acquire);
+    const bool wants = signo == SIGKILL || (!blocked && !stands);
     if (target == nullptr && !task->killed_ && wants) target = task;
   }
   if (target == nullptr) return;
   const bool immune = InitIsImmune(group, info);
-  const bool fatal = signo == SIGKILL || (IsFatal(group.actions->Get(signo), signo) && !immune);
+  const bool fatal =
+      signo == SIGKILL || (IsFatal(group.actions->Get(signo), signo) && !immune && !target->traced());
   if (fatal) {
     BeginGroupExitLocked(group, signo, nullptr);
     return;
@@ -165,7 +176,7 @@ void Task::ForceSignal(const siginfo_t& info) {
   }
   pending_.Discard(SignalSet::Of(signo));
   pending_.Add(info, ~size_t{0});
-  if (IsFatal(group_->actions->Get(signo), signo)) {
+  if (IsFatal(group_->actions->Get(signo), signo) && !traced()) {
     BeginGroupExitLocked(*group_, signo, this);
   } else {
     work_pending_.store(true, std::memory_order_release);

@@ -12,7 +12,8 @@ Task::~Task() = default;
 
 char Task::StateLetter() const {
   if (owner_.load(std::memory_order_acquire) == Owner::kDead) return 'Z';
-  if (stopped_.load(std::memory_order_acquire)) return 'T';
+  if (trace_stopped()) return 't';
+  if (stopped_.load(std::memory_order_acquire) && !traced()) return 'T';
   return parked_syscall() >= 0 ? 'S' : 'R';
 }
 

@@ -80,7 +80,9 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   bool AloneForExec() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
 
  private:
+  friend class Errands;
   friend class Kernel;
+  friend class Ptrace;
   template <typename T, typename... Args>
   friend Ref<T> cloister::MakeRef(Args&&... args);
 
@@ -90,12 +92,15 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
 
   // task_dispatch.cc: from trap to answer. Each runs with the task owned and gives it away.
   void ServeSyscall();
+  void RunSyscall();
   void Finish(Outcome outcome);
   void FinishPlan(RunPlan run);
   void ParkOn(const Block& block);
   void StepParked();
   void EndWait();  // lets go of what the wait was on
   void EndCall(Answer answer);
+  void LeaveSyscall();  // the result is in the registers
+  void AfterSyscall();
   void ReturnToGuest();
   void ResumeGuest();
   void RunOps(AfterOps after, std::span<const platform::HostOp> ops);
@@ -117,11 +122,12 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   Delivery DoPendingWork();
   bool DeliverToHandler(const siginfo_t& info, const signal::Action& action);
   void SettleRestart(const signal::Action* action);
-  enum class NextWork { kNothing, kDie, kStandStill, kSignal };
+  enum class NextWork { kNothing, kDie, kStandStill, kSignal, kTraced, kErrand };
   NextWork TakeWork(siginfo_t* info) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
   Delivery TakeSignalAction(const siginfo_t& info);
   void Sigreturn();
   bool ShouldStandStillLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
+  void JoinGroupStopLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   void BeginGroupStopLocked(int signo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   bool SignalToDeliver() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
 
@@ -144,6 +150,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   void ShareParts(const CloneControl& control, Task& child, std::vector<platform::HostOp>* first_ops);
   void StartChild(const CloneControl& control, Ref<Task> child, platform::CloneRequest& request);
   void FinishClone(const platform::Trap& trap);
+  void EndClone();
   void FinishForkChild(const platform::Trap& trap);
   void Exec(ExecControl control);
   void ExecStep(const platform::Trap* trap);
@@ -155,6 +162,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   static void BeginGroupExitLocked(ThreadGroup& group, int wait_status, Task* from)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());
   void Exit(int wait_status, bool group);
+  void End();  // its tracer may look at it once more
   void Die();
   void LeaveMemory();
   void NotifyVforkParent();

@@ -1,17 +1,23 @@
 // From a trap to its answer: the part of a task that workers run.
 
+#include <linux/ptrace.h>
+#include <signal.h>
+
 #include <utility>
 #include <variant>
 
 #include "base/log/log.h"
 #include "sentry/task/current.h"
 #include "sentry/task/exec_state.h"
+#include "sentry/task/ptrace.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
 
 namespace cloister::task {
 
 using platform::Trap;
+
+constexpr uint64_t kTrapFlag = 0x100;  // X86_EFLAGS_TF
 
 void Task::OnBorn(platform::GuestThread& thread) {
   IncRef();
@@ -31,16 +37,28 @@ void Task::OnTrap(platform::GuestThread&, const Trap& trap) {
   // Lost against OnGone: the task has ended already.
   if (!owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel)) return;
   TakeQuickState();
+  if (newborn_regs_) {  // it was to stop before its first instruction
+    thread_->regs() = *std::exchange(newborn_regs_, std::nullopt);
+    ReturnToGuest();
+    return;
+  }
+  const bool stepped = std::exchange(forced_tf_, false);
+  if (stepped) thread_->regs().eflags &= ~kTrapFlag;
   switch (trap.kind) {
     case Trap::Kind::kSyscall:
       if (trap.patch_site == 0 || !StartPatch(trap.patch_site)) ServeSyscall();
       return;
     case Trap::Kind::kFault: {
-      last_fault_ = trap.fault;
       siginfo_t info = {};
       info.si_signo = trap.fault.signo;
       info.si_code = trap.fault.code;
       info.si_addr = reinterpret_cast<void*>(trap.fault.addr);
+      const bool is_step = trap.fault.signo == SIGTRAP && trap.fault.code == TRAP_TRACE;
+      if (stepped && is_step && !Ptrace::TellsOfStep(*this, &info)) {
+        ReturnToGuest();
+        return;
+      }
+      last_fault_ = trap.fault;
       ForceSignal(info);
       ReturnToGuest();
       return;
@@ -83,6 +101,11 @@ void Task::OnGone(platform::GuestThread& thread, int) {
 }
 
 void Task::ServeSyscall() {
+  if (traced() && Ptrace::StopAtSyscallEntry(*this)) return;
+  RunSyscall();
+}
+
+void Task::RunSyscall() {
   const CurrentTask current(*this);
   args_ = SyscallArgs(thread_->regs());
   std::unique_ptr<RunningCall> parked;
@@ -117,7 +140,7 @@ void Task::FinishPlan(RunPlan run) {
     EndCall(static_cast<int64_t>(plan_.result));
     return;
   }
-  const bool must_report = holds_memory_op_ || interrupted() ||
+  const bool must_report = holds_memory_op_ || interrupted() || traced() ||
                            plan_.ops.size() > platform::GuestThread::kMaxOps || kernel().tracer() != nullptr;
   if (must_report) {
     RunOps(AfterOps::kPlan, plan_.ops);
@@ -141,7 +164,7 @@ void Task::FinishPlan(RunPlan run) {
 }
 
 bool Task::StartPatch(uint64_t site) {
-  if (!TakeMemoryOp()) return false;
+  if (group_->was_traced.load(std::memory_order_acquire) || !TakeMemoryOp()) return false;
   const auto ops = mm_->PatchOps(site);
   if (ops.empty()) {
     ReleaseMemoryOp();
@@ -171,6 +194,10 @@ void Task::ParkOn(const Block& block) {
 
 void Task::OnWake() {
   const Ref<Task> self(this);
+  if (after_stop_ != AfterStop::kNothing) {
+    Ptrace::OnWake(*this);
+    return;
+  }
   if (call_ == nullptr) {  // stood still: stopped or frozen
     Disarm();
     ReturnToGuest();
@@ -204,18 +231,21 @@ void Task::StepParked() {
     if (interrupted()) {
       bool still;
       bool dead;
+      bool errand;
       {
         absl::MutexLock lock(&kernel().tree_mu());
         dead = killed_;
+        errand = !dead && !errands_.empty();
         still = !dead && ShouldStandStillLocked();
       }
       if (dead) {
         EndWait();
         call_.reset();
         ReleaseMemoryOp();
-        Die();
+        End();
         return;
       }
+      if (errand && Errands::Begin(*this)) return;
       if (still) {
         if (ParkThread()) return;
         continue;
@@ -246,6 +276,11 @@ void Task::StepParked() {
 
 void Task::EndCall(Answer answer) {
   ReleaseMemoryOp();
+  if (vfork_pid_ != 0 && Ptrace::StopForEvent(*this, PTRACE_EVENT_VFORK_DONE,
+                                              static_cast<uint64_t>(vfork_pid_), AfterStop::kVforkDone)) {
+    return;
+  }
+  vfork_pid_ = 0;
   if (answer == Answer(Restart::kRestartBlock)) {
     restart_call = std::move(call_);
   } else {
@@ -253,7 +288,19 @@ void Task::EndCall(Answer answer) {
   }
   if (const Tracer tracer = kernel().tracer()) tracer(*this, args_, answer.rax());
   thread_->regs().rax = static_cast<uint64_t>(answer.rax());
-  if (answer.wants_restart() && !interrupted()) SettleRestart(nullptr);
+  LeaveSyscall();
+}
+
+// Linux: syscall_exit_work.
+void Task::LeaveSyscall() {
+  if (traced() && Ptrace::StopAtSyscallExit(*this)) return;
+  AfterSyscall();
+}
+
+void Task::AfterSyscall() {
+  if (Answer(static_cast<int64_t>(thread_->regs().rax)).wants_restart() && !interrupted()) {
+    SettleRestart(nullptr);
+  }
   ReturnToGuest();
 }
 
@@ -266,6 +313,12 @@ void Task::ReturnToGuest() {
 
 void Task::ResumeGuest() {
   const Ref<platform::GuestThread> thread = thread_;
+  const bool watches = watches_.load(std::memory_order_acquire);
+  if (watches) Ptrace::RememberWatched(*this);
+  if ((watches || trace_step_.load(std::memory_order_relaxed)) && !(thread->regs().eflags & kTrapFlag)) {
+    thread->regs().eflags |= kTrapFlag;
+    forced_tf_ = true;
+  }
   GiveQuickState();
   owner_.store(Owner::kGuest, std::memory_order_release);
   thread->Resume();
@@ -325,6 +378,7 @@ void Task::OnOpsDone(const Trap& trap) {
       return;
     case AfterOps::kSignalFrame:
       // The stack was good a moment ago; if it is not now, the guest faults by itself.
+      if (traced() && Ptrace::StopAtHandler(*this)) return;
       ReturnToGuest();
       return;
     case AfterOps::kSigreturn:
@@ -334,7 +388,7 @@ void Task::OnOpsDone(const Trap& trap) {
         info.si_code = SI_KERNEL;
         ForceSignal(info);
       }
-      ReturnToGuest();
+      LeaveSyscall();
       return;
     case AfterOps::kClone:
       FinishClone(trap);
@@ -345,6 +399,9 @@ void Task::OnOpsDone(const Trap& trap) {
     case AfterOps::kPatchCall:
       ReleaseMemoryOp();
       ServeSyscall();
+      return;
+    case AfterOps::kErrand:
+      Errands::OnOpsDone(*this, trap.result, trap.ops_run);
       return;
   }
 }

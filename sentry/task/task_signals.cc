@@ -8,9 +8,16 @@ namespace cloister::task {
 using signal::SignalSet;
 
 void TaskSignals::UpdateWorkPendingLocked() {
-  const bool standing = group_->stop != ThreadGroup::Stop::kNone || kernel().frozen();
+  const bool excused = tracee_.tracer != nullptr && stopped_.load(std::memory_order_relaxed);
+  const bool standing = (group_->stop != ThreadGroup::Stop::kNone && !excused) || kernel().frozen();
+  const bool asked = tracee_.trap_stop || tracee_.trap_notify || !errands_.empty();
   const bool signals = !((pending_.set() | group_->pending.set()).Without(mask_)).empty();
-  work_pending_.store(killed_ || standing || signals, std::memory_order_seq_cst);
+  work_pending_.store(killed_ || standing || signals || asked, std::memory_order_seq_cst);
+}
+
+pid_t TaskSignals::TracerTid() const {
+  absl::MutexLock lock(&kernel().tree_mu());
+  return tracee_.tracer != nullptr ? tracee_.tracer->tid() : 0;
 }
 
 void TaskSignals::DiscardPendingLocked(SignalSet set) { pending_.Discard(set); }

@@ -4,18 +4,22 @@
 #include <signal.h>
 
 #include <atomic>
+#include <deque>
 #include <optional>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "sentry/signal/pending_signals.h"
 #include "sentry/signal/signal_frame.h"
+#include "sentry/task/errand.h"
 #include "sentry/task/task_parts.h"
+#include "sentry/task/tracee.h"
 #include "sentry/wait/wait_queue.h"
 
 namespace cloister::task {
 
-// A task's mask and what pends for it: the part of signals that is state. Sending and delivery are
-// Task's.
+// A task's mask and what pends for it, and how it is traced: the part of signals that is state. Sending
+// and delivery are Task's, tracing is Ptrace's.
 class TaskSignals : public TaskParts {
  public:
   signal::SignalSet signal_mask() const { return mask_; }  // owner
@@ -42,6 +46,12 @@ class TaskSignals : public TaskParts {
   // A signal is to be delivered or the task is to end: long loops should stop. Any thread.
   bool interrupted() const { return work_pending_.load(std::memory_order_acquire); }
 
+  // Whether it has a tracer; whether it stands still for it. Any thread.
+  bool traced() const { return traced_.load(std::memory_order_acquire); }
+  bool trace_stopped() const { return trace_stopped_.load(std::memory_order_acquire); }
+  // /proc/PID/status TracerPid; 0: none.
+  pid_t TracerTid() const ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+
  protected:
   using TaskParts::TaskParts;
 
@@ -58,6 +68,30 @@ class TaskSignals : public TaskParts {
   bool killed_ = false;               // must end; tree_mu
   std::atomic<bool> work_pending_{false};
   wait::WaitQueue signal_queue_;
+
+  // ptrace(2) and errands. Tree, unless said otherwise.
+  Tracee tracee_;
+  std::vector<Task*> tracees_;
+  std::vector<Corpse> corpses_;
+  bool has_traced_ = false;  // one that outlived its leader
+  std::deque<Ref<Errand>> errands_;
+  wait::WaitQueue idle_queue_;              // notified (kIn) when no errand is left
+  bool errands_closed_ = false;             // it ends
+  std::atomic<bool> traced_{false};         // changed under tree_mu
+  std::atomic<bool> trace_stopped_{false};  // changed under tree_mu
+  std::atomic<TraceMode> trace_mode_{TraceMode::kCont};
+  std::atomic<bool> trace_step_{false};
+  std::atomic<bool> watches_{false};  // it has breakpoints in tracee_.debug; changed under tree_mu
+  // Owner.
+  AfterStop after_stop_ = AfterStop::kNothing;
+  std::optional<siginfo_t> injected_;
+  int injected_signal_ = 0;
+  bool skip_call_ = false;                           // PTRACE_SYSEMU
+  bool forced_tf_ = false;                           // the trap flag is the tracer's
+  pid_t vfork_pid_ = 0;                              // PTRACE_EVENT_VFORK_DONE is to be told
+  int clone_event_ = 0;                              // PTRACE_EVENT_… of the clone under way
+  std::optional<platform::Registers> newborn_regs_;  // of a thread that has not run yet
+  Ref<Errand> errand_;                               // under way
 };
 
 }  // namespace cloister::task

@@ -62,15 +62,18 @@ class ThreadGroup : public RefCounted {
   bool is_container_init = false;  // signals without a handler do not hurt it from inside
   int exit_signal = SIGCHLD;       // what the parent gets; 0: none
   bool has_execed = false;         // setpgid by the parent is refused from then on
+  pid_t maker_tid = 0;             // the parent's thread that made it: PTRACE_TRACEME
 
   // Tree: life and death.
   enum class State { kRunning, kExiting, kZombie, kReaped };
   State state = State::kRunning;
-  uid_t uid = 0;               // real uid of the leader, for siginfo; kept at setuid and fork
-  int wait_status = 0;         // kExiting: what every task ends with; kZombie: for wait(2)
-  Task* exec_task = nullptr;   // a task waits here for the others to end
-  rusage own_usage = {};       // of ended threads
-  rusage children_usage = {};  // of children waited for
+  uid_t uid = 0;                  // real uid of the leader, for siginfo; kept at setuid and fork
+  int wait_status = 0;            // kExiting: what every task ends with; kZombie: for wait(2)
+  Task* exec_task = nullptr;      // a task waits here for the others to end
+  rusage own_usage = {};          // of ended threads
+  Task* leader_tracer = nullptr;  // the leader has ended traced: who waits for it first
+  bool keep_zombie = false;       // it was traced by its parent: not reaped by an ignored SIGCHLD
+  rusage children_usage = {};     // of children waited for
 
   // Tree: job control.
   enum class Stop { kNone, kStopping, kStopped };
@@ -101,6 +104,8 @@ class ThreadGroup : public RefCounted {
   int64_t start_time_ns = 0;  // CLOCK_MONOTONIC; immutable
   std::atomic<int> oom_score_adj{0};
   std::atomic<uint32_t> coredump_filter{0x33};
+  // Whether a debugger has or had it, or one of its ancestors: its code is then to be left as it is.
+  std::atomic<bool> was_traced{false};
 
  private:
   Kernel& kernel_;

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/error/errno_or.h"
-#include "sentry/fs/proc/subject.h"
+#include "sentry/fs/proc/subject_nodes.h"
 
 // The text of a process' files that tell of its memory, or are read out of it. A zombie's are empty.
 
@@ -16,6 +16,9 @@ ErrnoOr<std::string> SmapsRollupText(const Subject& subject);
 ErrnoOr<std::string> CmdlineText(const Subject& subject);
 ErrnoOr<std::string> EnvironText(const Subject& subject);
 ErrnoOr<std::string> AuxvText(const Subject& subject);
+
+// /proc/PID/mem.
+Ref<vfs::Inode> MakeMemFile(Ref<kernfs::Tree> tree, const Subject& subject, const kernfs::NodeSpec& spec);
 
 }  // namespace cloister::proc
 

@@ -99,6 +99,7 @@ constexpr Item kItems[] = {
     Text("stat", 0444, StatText),
     Text("statm", 0444, StatmText),
     Guarded("maps", 0444, MapsText),
+    Node("mem", S_IFREG | 0600, MakeMemFile),
     Text("children", 0444, ChildrenText, Where::kThread),
     Node("cwd", kLink, MakeCwdLink),
     Node("root", kLink, MakeRootLink),

@@ -68,6 +68,7 @@ ErrnoOr<ProcessState> ReadState(const Subject& subject) {
   if (task) {
     state.name = task->name();
     state.letter = task->StateLetter();
+    state.tracer = task->TracerTid();
     // A leader that ended before its threads is a zombie in its own place.
     if (!subject.is_thread() && task->tid() != subject.pid()) state.letter = 'Z';
     state.nice = task->nice.load(std::memory_order_relaxed);

@@ -16,6 +16,7 @@ struct ProcessState {
   std::string name;
   char letter = 'Z';
   pid_t parent = 0;
+  pid_t tracer = 0;
   pid_t process_group = 0;
   pid_t session = 0;
   uint64_t terminal = 0;  // as /proc/PID/stat encodes it

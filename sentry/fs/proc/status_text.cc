@@ -32,7 +32,7 @@ void AppendIdentity(const Subject& subject, const ProcessState& state, std::stri
   const std::string_view state_name = StateName(state.letter);
   absl::StrAppend(text, "State:\t", absl::string_view(state_name.data(), state_name.size()), "\nTgid:\t",
                   subject.pid(), "\nNgid:\t0\nPid:\t", subject.id(), "\nPPid:\t", state.parent,
-                  "\nTracerPid:\t0\n");
+                  "\nTracerPid:\t", state.tracer, "\n");
 }
 
 void AppendOwner(const Subject& subject, const auth::Credentials& cred, std::string* text) {
