@@ -31,8 +31,7 @@ struct ExecState;
 // marked "owner" is for the owner alone and needs no lock.
 class Task final : public RefCounted, public TaskSignals, public platform::TrapHandler, private wait::Parker {
  public:
-  // Whether the process' group has no member with a parent outside it in the same session: terminal
-  // stop signals do nothing there.
+  // No member of the group has a parent outside it in the session: terminal stop signals do nothing there.
   static bool OrphanedGroupLocked(ThreadGroup& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());
 
   // A process that was created and never released: a fatal signal from outside ends it.
@@ -106,8 +105,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   void RunOps(AfterOps after, std::span<const platform::HostOp> ops);
   void OnOpsDone(const platform::Trap& trap);
   void OnWake() override;
-  // Parker::Park, told to the platform.
-  bool ParkThread();
+  bool ParkThread();  // Parker::Park, told to the platform
   // A call site is patched before its call is served. False: it is not to be.
   bool StartPatch(uint64_t site);
 
@@ -157,8 +155,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   bool MayExecInPlace(const auth::ExecResult& privileges);
   ErrnoOr<Ref<platform::GuestThread>> ThreadForExec(const auth::ExecResult& privileges);
   void SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager> mm);
-  // The process ends with wait_status. from: the calling task, which ends by itself; null: none of its tasks
-  // calls.
+  // The process ends with wait_status. from: the calling task, which ends by itself; may be null.
   static void BeginGroupExitLocked(ThreadGroup& group, int wait_status, Task* from)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());
   void Exit(int wait_status, bool group);

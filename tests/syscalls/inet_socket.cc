@@ -1,5 +1,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -322,6 +324,23 @@ TEST(Inet6, Loopback) {
   const TestFd client = NewSocket(SOCK_STREAM, AF_INET6);
   EXPECT_THAT(connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address),
               SyscallSucceeds());
+}
+
+TEST(Netlink, TellsOfTheLoopbackDeviceAndItsAddress) {
+  ifaddrs* all = nullptr;
+  ASSERT_THAT(getifaddrs(&all), SyscallSucceeds());
+  bool found = false;
+  for (const ifaddrs* one = all; one != nullptr; one = one->ifa_next) {
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET) continue;
+    const auto* address = reinterpret_cast<const sockaddr_in*>(one->ifa_addr);
+    if (address->sin_addr.s_addr != htonl(INADDR_LOOPBACK)) continue;
+    found = true;
+    EXPECT_TRUE(one->ifa_flags & IFF_LOOPBACK);
+    EXPECT_TRUE(one->ifa_flags & IFF_UP);
+    EXPECT_EQ(if_nametoindex(one->ifa_name), 1u);
+  }
+  freeifaddrs(all);
+  EXPECT_TRUE(found);
 }
 
 }  // namespace

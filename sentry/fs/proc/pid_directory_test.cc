@@ -248,7 +248,7 @@ TEST_F(PidDirectoryTest, EveryFileCanBeRead) {
     if (path.dentry()->inode()->type() != S_IFREG) continue;
     const auto file = Open(root, base + name, O_RDONLY);
     ASSERT_THAT(file, Succeeds()) << name;
-    EXPECT_NE(ReadAll(**file), "") << name;
+    EXPECT_EQ(ReadAll(**file) == "", name == "mem") << name;  // nothing is mapped at 0
   }
   for (const std::string& name : List("/proc/self/net")) {
     if (name == "." || name == "..") continue;
