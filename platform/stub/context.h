@@ -107,6 +107,7 @@ struct Context {
   uint32_t interrupted;  // both set it, the stub clears it: ring kInterrupt before the guest runs on
   uint64_t stack;        // where a patched call's stack begins
   uint64_t reframe_answer;
+  uint64_t compares;  // the PatchEntry of a patched call that ends with a comparison, or 0
 
   // Hand-over without the doorbell.
   alignas(64) uint32_t request;  // kUnwatched …
@@ -161,6 +162,7 @@ static_assert(sizeof(Context) <= 4096);
 static_assert(offsetof(Context, self) == STUB_CONTEXT_SELF && offsetof(Context, magic) == STUB_CONTEXT_MAGIC);
 static_assert(offsetof(Context, interrupted) == STUB_CONTEXT_INTERRUPTED);
 static_assert(offsetof(Context, stack) == STUB_CONTEXT_STACK);
+static_assert(offsetof(Context, compares) == STUB_CONTEXT_COMPARES);
 static_assert(offsetof(user_regs_struct, orig_rax) == STUB_REG_ORIG_RAX &&
               offsetof(user_regs_struct, ss) == STUB_REG_SS);
 inline constexpr uint64_t kAliveOffset = offsetof(Context, alive);

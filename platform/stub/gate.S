@@ -81,11 +81,18 @@ stub_gs_fix:
 // A patched call, from its table entry. In: rax = number, rcx = address to return to; r11 is free, as for
 // `syscall`, and the arithmetic flags are given up. All else is the guest's; its stack is not touched.
 // The first instruction faults, or goes to the second label, where GS is not ours.
-        .globl  stub_entry
+// At stub_compare_entry r11 is the table entry of a site that compares behind the call.
+        .globl  stub_entry, stub_compare_entry
+stub_compare_entry:
+        cmpl    $STUB_MAGIC, %gs:STUB_CONTEXT_MAGIC
+        jne     stub_entry_refused
+        mov     %r11, %gs:STUB_CONTEXT_COMPARES
+        jmp     1f
 stub_entry:
         cmpl    $STUB_MAGIC, %gs:STUB_CONTEXT_MAGIC
         jne     stub_entry_refused
-        mov     %gs:STUB_CONTEXT_SELF, %r11
+        movq    $0, %gs:STUB_CONTEXT_COMPARES
+1:      mov     %gs:STUB_CONTEXT_SELF, %r11
         mov     %rdi, STUB_REG_RDI(%r11)
         mov     %rsi, STUB_REG_RSI(%r11)
         mov     %rdx, STUB_REG_RDX(%r11)
@@ -115,6 +122,11 @@ stub_entry:
         xor     %ebp, %ebp
         mov     %rbx, %rdi
         call    stub_serve
+        mov     STUB_CONTEXT_COMPARES(%rbx), %rsi
+        test    %rsi, %rsi
+        jz      stub_exit
+        mov     %rbx, %rdi
+        call    stub_compare
 
 // Back to the guest with the registers of the context page. An interrupt anywhere between the labels begins
 // here again (handler.cc), so that none is missed.

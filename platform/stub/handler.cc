@@ -84,7 +84,8 @@ Event Describe(Context* context, UContext* uc, int signo, const SigInfo* info) {
 // that found GS taken, or one that met its own patching. The registers are made what `syscall` leaves.
 bool IsMendedCall(int signo, UContext* uc) {
   const uint64_t rip = uc->mc.rip;
-  const bool at_entry = signo == kSigSegv && rip == reinterpret_cast<uint64_t>(stub_entry);
+  const bool at_entry = signo == kSigSegv && (rip == reinterpret_cast<uint64_t>(stub_entry) ||
+                                              rip == reinterpret_cast<uint64_t>(stub_compare_entry));
   if (at_entry || (signo == kSigIll && rip == reinterpret_cast<uint64_t>(stub_entry_refused))) {
     uc->mc.rip = uc->mc.rcx;
   } else if (signo == kSigIll && MendAt(rip) == Mend::kCall) {
@@ -178,6 +179,7 @@ extern "C" void stub_handler(int signo, SigInfo* info, UContext* uc) {
   if (trapped)
     return ServeCall(context, uc, static_cast<uint64_t>(static_cast<int64_t>(info->syscall_nr)), true);
   if (signo == kSigIll && MendAt(uc->mc.rip) == Mend::kRetry) return;
+  if (signo == kSigSegv && info->code > 0 && SkipComparison(uc)) return;
   if (IsMendedCall(signo, uc)) return ServeCall(context, uc, uc->mc.rax, false);
   // Where the guest cannot go on is where it wanted to go.
   if (signo == kSigSegv && uc->mc.rip == reinterpret_cast<uint64_t>(stub_exit_jump)) {

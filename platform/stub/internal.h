@@ -54,7 +54,7 @@ bool stub_gs_is_ours();
 // Traps on purpose: goes on in the handler, with a signal frame, to obey Context::reframe_answer.
 [[noreturn]] void stub_reframe();
 // Patched calls: gate.S.
-extern const char stub_entry[], stub_entry_refused[], stub_reframe_return[];
+extern const char stub_entry[], stub_compare_entry[], stub_entry_refused[], stub_reframe_return[];
 extern const char stub_exit[], stub_exit_jump[], stub_exit_end[], stub_image_end[];
 }
 #pragma GCC visibility pop

@@ -7,6 +7,7 @@
 #define STUB_CONTEXT_MAGIC 264
 #define STUB_CONTEXT_INTERRUPTED 268
 #define STUB_CONTEXT_STACK 272
+#define STUB_CONTEXT_COMPARES 288
 
 // By this a patched call knows that GS still is the stub's.
 #define STUB_MAGIC 0x5bc1a6e3

@@ -5,10 +5,13 @@
 namespace cloister::stub {
 namespace {
 
-constexpr uint64_t kSiteBytes = 7, kMovBytes = 5;
+constexpr uint64_t kSiteBytes = 7, kMovBytes = 5, kCallBytes = 2, kCmpBytes = 6;
 constexpr uint8_t kInvalid = 0x06;  // push %es: no instruction in 64-bit mode
 constexpr uint8_t kHot = 24;        // traps at about one place, after which it is patched
-constexpr uint8_t kMovEax = 0xb8;
+constexpr uint8_t kMovEax = 0xb8, kMovR11 = 0x41, kRexW = 0x48, kJump = 0xff;
+constexpr uint8_t kPlainSib = 0x25, kInSib = 0xe5;  // the same to `jmp`; by itself the latter is `in`
+
+enum class Shape { kNone, kMovCall, kCallCmp };
 
 PatchTable* Table() { return reinterpret_cast<PatchTable*>(kPatchBase); }
 
@@ -24,12 +27,24 @@ uint8_t* Put(uint8_t* at, const void* bytes, uint64_t count) {
   return at + count;
 }
 
-bool ReadSite(uint64_t site, uint8_t (&bytes)[kSiteBytes]) {
-  return stub_copy(bytes, reinterpret_cast<const void*>(site), kSiteBytes) == 0;
+struct Site {
+  uint8_t bytes[kCallBytes + kCmpBytes];
+};
+
+// Of the last byte, the comparison's highest, nothing but its value has to be known.
+bool ReadSite(uint64_t at, Site* site) {
+  site->bytes[kSiteBytes] = 0xff;
+  if (stub_copy(site->bytes, reinterpret_cast<const void*>(at), kSiteBytes) != 0) return false;
+  if (site->bytes[2] != kRexW) return true;
+  return stub_copy(site->bytes + kSiteBytes, reinterpret_cast<const void*>(at + kSiteBytes), 1) == 0;
 }
 
-bool IsPlainCall(const uint8_t (&site)[kSiteBytes]) {
-  return site[0] == kMovEax && site[5] == 0x0f && site[6] == 0x05;
+Shape ShapeOf(const Site& site) {
+  const uint8_t* b = site.bytes;
+  if (b[0] == kMovEax && b[5] == 0x0f && b[6] == 0x05) return Shape::kMovCall;
+  const bool compares =
+      b[2] == kRexW && b[3] == 0x3d && b[4] <= 1 && b[5] == 0xf0 && b[6] == 0xff && b[7] == 0xff;
+  return b[0] == 0x0f && b[1] == 0x05 && compares ? Shape::kCallCmp : Shape::kNone;
 }
 
 // With REX.B before it, the mov is one to another register.
@@ -39,17 +54,44 @@ bool HasRexB(uint64_t site) {
   return (before & 0xf1) == 0x41;
 }
 
-void WriteEntry(PatchEntry* entry, uint32_t nr, uint64_t site) {
-  const uint64_t back = site + kSiteBytes;
+// ---- Entries of the table ----
+
+Shape ShapeOf(const PatchEntry& entry) {
+  return entry.bytes[0] == kMovR11 ? Shape::kCallCmp : Shape::kMovCall;
+}
+uint64_t ReturnOf(const PatchEntry& entry) {
+  return LoadUnaligned<uint64_t>(entry.bytes + (ShapeOf(entry) == Shape::kCallCmp ? 8 : 7));
+}
+uint64_t SiteOf(const PatchEntry& entry) {
+  return ReturnOf(entry) - (ShapeOf(entry) == Shape::kCallCmp ? kCallBytes : kSiteBytes);
+}
+uint32_t NumberOf(const PatchEntry& entry) { return LoadUnaligned<uint32_t>(entry.bytes + 1); }
+
+// What the site has to compare with: its lowest byte.
+uint8_t LimitOf(const PatchEntry& entry) { return entry.bytes[22]; }
+
+uint32_t AddressOf(const PatchEntry& entry) {
+  return static_cast<uint32_t>(reinterpret_cast<uint64_t>(&entry));
+}
+
+void WriteEntry(PatchEntry* entry, Shape shape, uint64_t at_site, const Site& site) {
+  const bool compares = shape == Shape::kCallCmp;
+  const uint64_t back = at_site + (compares ? kCallBytes : kSiteBytes);
+  const uint32_t self = AddressOf(*entry);
   uint8_t* at = entry->bytes;
-  at = Put(at, "\xb8", 1);
-  at = Put(at, &nr, sizeof nr);
+  if (compares) {
+    at = Put(at, "\x41\xbb", 2);
+    at = Put(at, &self, sizeof self);
+  } else {
+    at = Put(at, site.bytes, kMovBytes);
+  }
   at = Put(at, "\x48\xb9", 2);
   at = Put(at, &back, sizeof back);
-  const auto jump = static_cast<int32_t>(reinterpret_cast<uint64_t>(&Table()->entry) -
-                                         (reinterpret_cast<uint64_t>(at) + 6));
+  const uint64_t target = reinterpret_cast<uint64_t>(compares ? &Table()->compare_entry : &Table()->entry);
+  const auto jump = static_cast<int32_t>(target - (reinterpret_cast<uint64_t>(at) + 6));
   at = Put(at, "\xff\x25", 2);
-  Put(at, &jump, sizeof jump);
+  at = Put(at, &jump, sizeof jump);
+  if (compares) *at = site.bytes[4];
   entry->code = reinterpret_cast<uint64_t>(entry->bytes);
 }
 
@@ -58,20 +100,52 @@ uint32_t Given() {
   return count < PatchTable::kEntries ? count : PatchTable::kEntries;
 }
 
-uint64_t ReturnOf(const PatchEntry& entry) { return LoadUnaligned<uint64_t>(entry.bytes + kMovBytes + 2); }
-uint32_t NumberOf(const PatchEntry& entry) { return LoadUnaligned<uint32_t>(entry.bytes + 1); }
+Site JumpTo(const PatchEntry& entry) {
+  const uint32_t slot = AddressOf(entry);
+  Site jump = {{kJump, 0x24, ShapeOf(entry) == Shape::kCallCmp ? kInSib : kPlainSib}};
+  Put(jump.bytes + 3, &slot, sizeof slot);
+  return jump;
+}
+
+Site CallOf(const PatchEntry& entry) {
+  const uint32_t nr = NumberOf(entry);
+  if (ShapeOf(entry) == Shape::kCallCmp) return {{0x0f, 0x05, kRexW, 0x3d, LimitOf(entry), 0xf0, 0xff}};
+  Site call = {{kMovEax, 0, 0, 0, 0, 0x0f, 0x05}};
+  Put(call.bytes + 1, &nr, sizeof nr);
+  return call;
+}
+
+bool IsSame(const Site& a, const Site& b) { return __builtin_memcmp(a.bytes, b.bytes, kSiteBytes) == 0; }
+
+const PatchEntry* FindEntry(Shape shape, uint64_t site) {
+  const PatchEntry* entries = Table()->entries;
+  for (uint32_t i = 0; i < Given(); ++i) {
+    if (ShapeOf(entries[i]) == shape && SiteOf(entries[i]) == site) return &entries[i];
+  }
+  return nullptr;
+}
 
 // An entry for the site: the one that it had before, else a fresh one; null where the table is full.
-PatchEntry* EntryFor(uint32_t nr, uint64_t site) {
+const PatchEntry* EntryFor(Shape shape, uint64_t at, const Site& site) {
   PatchEntry* entries = Table()->entries;
   for (uint32_t i = 0; i < Given(); ++i) {
-    if (ReturnOf(entries[i]) == site + kSiteBytes && NumberOf(entries[i]) == nr) return &entries[i];
+    if (ShapeOf(entries[i]) == shape && SiteOf(entries[i]) == at && IsSame(CallOf(entries[i]), site))
+      return &entries[i];
   }
   if (Given() == PatchTable::kEntries) return nullptr;
   const uint32_t index = __atomic_fetch_add(&Table()->count, 1, __ATOMIC_ACQ_REL);
   if (index >= PatchTable::kEntries) return nullptr;
-  WriteEntry(&entries[index], nr, site);
+  WriteEntry(&entries[index], shape, at, site);
   return &entries[index];
+}
+
+// The entry that a patched site jumps to; null if the site is none.
+const PatchEntry* TargetOf(uint64_t at, const Site& site) {
+  const uint64_t first = reinterpret_cast<uint64_t>(Table()->entries);
+  const uint64_t offset = LoadUnaligned<uint32_t>(site.bytes + 3) - first;
+  if (offset % sizeof(PatchEntry) != 0 || offset / sizeof(PatchEntry) >= Given()) return nullptr;
+  const PatchEntry* const entry = &Table()->entries[offset / sizeof(PatchEntry)];
+  return SiteOf(*entry) == at && IsSame(site, JumpTo(*entry)) ? entry : nullptr;
 }
 
 bool Poke(uint64_t at, const uint8_t* bytes, uint64_t count) {
@@ -80,18 +154,44 @@ bool Poke(uint64_t at, const uint8_t* bytes, uint64_t count) {
   return done;
 }
 
-// Whether rip is in the middle of a site that a thread is just patching.
-bool IsBeingPatched(uint64_t rip) {
-  for (uint32_t i = 0; i < Given(); ++i) {
-    if (ReturnOf(Table()->entries[i]) == rip + kSiteBytes) return true;
+// Other threads may be running the site. Its first byte is made invalid, and the byte that those find who are
+// at its second instruction; the rest is written, then the first byte: whoever comes along meanwhile traps,
+// and tries again.
+void Rewrite(Shape shape, uint64_t at, const Site& site) {
+  const uint8_t* bytes = site.bytes;
+  if (!Poke(at, &kInvalid, 1)) return;
+  if (shape == Shape::kCallCmp) {
+    const bool to_call = bytes[2] == kRexW;
+    if (!to_call) Poke(at + 2, bytes + 2, 1);
+    Poke(at + 3, bytes + 3, kSiteBytes - 3);
+    if (to_call) Poke(at + 2, bytes + 2, 1);
+    Poke(at + 1, bytes + 1, 1);
+  } else {
+    const bool to_call = bytes[0] == kMovEax;
+    const uint64_t middle = to_call ? kMovBytes + 1 : kMovBytes;  // 06 05 is no instruction either
+    Poke(at + middle, bytes + middle, 1);
+    Poke(at + 1, bytes + 1, kSiteBytes - 1);
   }
-  return false;
+  Poke(at, bytes, 1);
+}
+
+// Whether one store changes all that a thread sees of it at a time.
+bool IsInOneLine(uint64_t site) { return site / 64 == (site + kSiteBytes) / 64; }
+
+// The flags after `cmp $limit, %rax`.
+uint64_t Compare(uint64_t eflags, uint64_t rax, uint8_t limit) {
+  constexpr uint64_t kArithmetic = 0x8d5;
+  const uint64_t wide = ~uint64_t{0xfff} | limit;
+  uint64_t flags;
+  asm("cmp %2, %1\n pushfq\n pop %0" : "=r"(flags) : "r"(rax), "r"(wide) : "cc");
+  return (eflags & ~kArithmetic) | (flags & kArithmetic);
 }
 
 }  // namespace
 
 void InitPatchTable() {
   Table()->entry = reinterpret_cast<uint64_t>(stub_entry);
+  Table()->compare_entry = reinterpret_cast<uint64_t>(stub_compare_entry);
   Table()->count = 0;
 }
 
@@ -100,52 +200,34 @@ uint64_t SiteToPatch(Context* context, uint64_t rip, uint64_t nr) {
   uint8_t* heat = &context->heat[(rip ^ rip >> 8 ^ rip >> 16) % sizeof context->heat];
   if (++*heat < kHot) return 0;
   *heat = 0;
-  uint8_t bytes[kSiteBytes];
-  const uint64_t site = rip - kSiteBytes;
-  if (!ReadSite(site, bytes) || !IsPlainCall(bytes) || LoadUnaligned<uint32_t>(bytes + 1) != nr) return 0;
-  return HasRexB(site) ? 0 : site;
+  Site site;
+  const uint64_t with_mov = rip - kSiteBytes, with_cmp = rip - kCallBytes;
+  if (ReadSite(with_mov, &site) && ShapeOf(site) == Shape::kMovCall && !HasRexB(with_mov) &&
+      LoadUnaligned<uint32_t>(site.bytes + 1) == nr) {
+    return with_mov;
+  }
+  return ReadSite(with_cmp, &site) && ShapeOf(site) == Shape::kCallCmp && IsInOneLine(with_cmp) ? with_cmp
+                                                                                                : 0;
 }
 
-// Other threads may be running the site. Its first byte is made invalid, the rest is written, then the first
-// byte: whoever comes along meanwhile traps, and tries again.
-void PatchCall(uint64_t site) {
-  uint8_t bytes[kSiteBytes];
-  if (!ReadSite(site, bytes) || !IsPlainCall(bytes)) return;
-  const PatchEntry* entry = EntryFor(LoadUnaligned<uint32_t>(bytes + 1), site);
-  if (entry == nullptr) return;
-  const auto slot = static_cast<uint32_t>(reinterpret_cast<uint64_t>(entry));
-  const uint8_t jump[kSiteBytes] = {0xff,
-                                    0x24,
-                                    0x25,
-                                    static_cast<uint8_t>(slot),
-                                    static_cast<uint8_t>(slot >> 8),
-                                    static_cast<uint8_t>(slot >> 16),
-                                    static_cast<uint8_t>(slot >> 24)};
-  if (!Poke(site, &kInvalid, 1)) return;
-  Poke(site + kMovBytes, jump + kMovBytes, 1);  // before its second byte: 06 05 is no instruction either
-  Poke(site + 1, jump + 1, kSiteBytes - 1);
-  Poke(site, jump, 1);
+void PatchCall(uint64_t at) {
+  Site site;
+  if (!ReadSite(at, &site) || ShapeOf(site) == Shape::kNone) return;
+  const PatchEntry* entry = EntryFor(ShapeOf(site), at, site);
+  if (entry != nullptr) Rewrite(ShapeOf(site), at, JumpTo(*entry));
 }
 
 void UnpatchCalls() {
   constexpr uint64_t kPage = 4096, kReadExecute = 5, kAll = 7;
   for (uint32_t i = 0; i < Given(); ++i) {
     const PatchEntry& entry = Table()->entries[i];
-    const uint64_t site = ReturnOf(entry) - kSiteBytes;
-    uint8_t bytes[kSiteBytes];
-    const bool ours = ReadSite(site, bytes) && bytes[0] == 0xff && bytes[1] == 0x24 && bytes[2] == 0x25 &&
-                      LoadUnaligned<uint32_t>(bytes + 3) == reinterpret_cast<uint64_t>(&entry);
-    if (!ours) continue;
-    const uint64_t page = site / kPage * kPage;
-    const uint64_t length = (site + kSiteBytes - 1) / kPage * kPage + kPage - page;
+    const uint64_t at = SiteOf(entry);
+    Site site;
+    if (!ReadSite(at, &site) || !IsSame(site, JumpTo(entry))) continue;
+    const uint64_t page = at / kPage * kPage;
+    const uint64_t length = (at + kSiteBytes - 1) / kPage * kPage + kPage - page;
     if (stub_call(__NR_mprotect, page, length, kAll) != 0) continue;
-    const uint32_t nr = NumberOf(entry);
-    uint8_t call[kSiteBytes] = {kMovEax, 0, 0, 0, 0, 0x0f, 0x05};
-    __builtin_memcpy(call + 1, &nr, sizeof nr);
-    Poke(site, &kInvalid, 1);
-    Poke(site + kMovBytes + 1, call + kMovBytes + 1, 1);  // 06 05 is no instruction either
-    Poke(site + 1, call + 1, kMovBytes);
-    Poke(site, call, 1);
+    Rewrite(ShapeOf(entry), at, CallOf(entry));
     stub_call(__NR_mprotect, page, length, kReadExecute);
   }
 }
@@ -153,21 +235,37 @@ void UnpatchCalls() {
 Mend MendAt(uint64_t rip) {
   uint8_t here;
   if (stub_copy(&here, reinterpret_cast<const void*>(rip), 1) != 0) return Mend::kNone;
-  uint8_t bytes[kSiteBytes];
-  if (here == kInvalid && ReadSite(rip - kMovBytes, bytes)) {
-    const auto slot = LoadUnaligned<uint32_t>(bytes + 3);
-    const uint64_t first = reinterpret_cast<uint64_t>(Table()->entries);
-    const bool jumps = bytes[0] == 0xff && bytes[1] == 0x24 && bytes[2] == 0x25;
-    if (jumps && slot >= first && slot < first + sizeof Table()->entries && (slot - first) % 32 == 0) {
-      return Mend::kCall;
-    }
-    // Between the mov and a `syscall` that is half overwritten.
-    if (IsBeingPatched(rip - kMovBytes)) return Mend::kRetry;
+  const uint64_t mov = rip - kMovBytes;
+  Site site;
+  if (here == kInvalid && ReadSite(mov, &site) && TargetOf(mov, site) != nullptr) return Mend::kCall;
+  // Between the mov and a `syscall` that is half overwritten. Or it is complete by now.
+  if ((here == kInvalid || here == 0x0f) && FindEntry(Shape::kMovCall, mov) != nullptr) return Mend::kRetry;
+  const bool begins = here == kInvalid || here == kJump;
+  if ((begins || here == kMovEax) && FindEntry(Shape::kMovCall, rip) != nullptr) return Mend::kRetry;
+  return (begins || here == 0x0f) && FindEntry(Shape::kCallCmp, rip) != nullptr ? Mend::kRetry : Mend::kNone;
+}
+
+bool SkipComparison(UContext* uc) {
+  uint8_t here;
+  if (stub_copy(&here, reinterpret_cast<const void*>(uc->mc.rip), 1) != 0) return false;
+  if (here != kInSib && here != kRexW) return false;
+  const uint64_t at = uc->mc.rip - kCallBytes;
+  Site site;
+  if (!ReadSite(at, &site) || FindEntry(Shape::kCallCmp, at) == nullptr) return false;
+  if (const PatchEntry* const entry = TargetOf(at, site)) {
+    uc->mc.eflags = Compare(uc->mc.eflags, uc->mc.rax, LimitOf(*entry));
+    uc->mc.rip += kCmpBytes;
+    return true;
   }
-  // It may be complete by now.
-  const bool first_byte = here == kInvalid || here == 0xff || here == kMovEax;
-  const bool retry = (first_byte && IsBeingPatched(rip)) || (here == 0x0f && IsBeingPatched(rip - kMovBytes));
-  return retry ? Mend::kRetry : Mend::kNone;
+  // It will be complete in a moment, or is what it was by now.
+  return site.bytes[0] == kInvalid || ShapeOf(site) == Shape::kCallCmp;
+}
+
+extern "C" void stub_compare(Context* context, const PatchEntry* entry) {
+  user_regs_struct& regs = context->regs;
+  if (regs.rip != ReturnOf(*entry)) return;
+  regs.eflags = Compare(regs.eflags, regs.rax, LimitOf(*entry));
+  regs.rip += kCmpBytes;
 }
 
 }  // namespace cloister::stub
