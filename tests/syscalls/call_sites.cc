@@ -5,13 +5,12 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <cstdint>
-#include <vector>
 
 #include "tests/util/child.h"
 #include "tests/util/matchers.h"
 #include "tests/util/signals.h"
+#include "tests/util/syscall_site.h"
 #include "tests/util/test_fd.h"
 #include "tests/util/thread.h"
 
@@ -60,8 +59,6 @@ extern "C" long run_site(long (*site)(), uint64_t* out);
 namespace cloister::tests {
 namespace {
 
-constexpr int kOften = 1000;
-
 TEST(CallSites, RegistersAndRedZoneSurvive) {
   constexpr std::array<uint64_t, 13> kExpected = {0x1111, 0x2222, 0x3333, 0x4444, 0x5555, 0x6666, 0x7777,
                                                   0x8888, 0x9999, 0xaaaa, 0xbbbb, 0xcccc, 0xdddd};
@@ -73,33 +70,9 @@ TEST(CallSites, RegistersAndRedZoneSurvive) {
   }
 }
 
-TEST(CallSites, ManyThreadsRunOneSite) {
-  const long parent = getppid();
-  std::atomic<int> wrong = 0;
-  {
-    std::vector<std::unique_ptr<ScopedThread>> threads;
-    for (int k = 0; k < 4; ++k) {
-      threads.push_back(std::make_unique<ScopedThread>([&] {
-        for (int i = 0; i < 20 * kOften; ++i) wrong += threads_site() != parent;
-      }));
-    }
-  }
-  EXPECT_EQ(wrong, 0);
-}
+TEST(CallSites, ManyThreadsRunOneSite) { ExpectThreadsCanShare(threads_site, getppid()); }
 
-volatile sig_atomic_t alarms;
-
-TEST(CallSites, SignalsMeetASite) {
-  const ScopedSigaction on_alarm(SIGALRM, [](int) { alarms = alarms + 1; });
-  const itimerval often = {{0, 500}, {0, 500}};
-  ASSERT_EQ(setitimer(ITIMER_REAL, &often, nullptr), 0);
-  const long uid = getuid();
-  long wrong = 0;
-  while (alarms < 50) wrong += signals_site() != uid;
-  const itimerval never = {};
-  setitimer(ITIMER_REAL, &never, nullptr);
-  EXPECT_EQ(wrong, 0);
-}
+TEST(CallSites, SignalsMeetASite) { ExpectSignalsDoNoHarm(signals_site, getuid()); }
 
 long CallWith(long (*call)(), long number) {
   long result;
@@ -143,14 +116,7 @@ TEST(CallSites, GsIsTheProgramsOwn) {
   for (int i = 0; i < kOften; ++i) ASSERT_EQ(GetTime(), 0);
 }
 
-TEST(CallSites, AForkedChildRunsThemToo) {
-  for (int i = 0; i < kOften; ++i) ASSERT_EQ(fork_site(), getppid());
-  const pid_t self = getpid();
-  EXPECT_THAT(InChild([&] {
-                for (int i = 0; i < kOften; ++i) CHILD_CHECK(fork_site() == self);
-              }),
-              ExitedWith(0));
-}
+TEST(CallSites, AForkedChildRunsThemToo) { ExpectAForkedChildCanRun(fork_site); }
 
 int written_by_handler;
 

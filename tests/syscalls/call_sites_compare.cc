@@ -9,12 +9,11 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <vector>
 
 #include "tests/util/child.h"
 #include "tests/util/files.h"
 #include "tests/util/matchers.h"
-#include "tests/util/signals.h"
+#include "tests/util/syscall_site.h"
 #include "tests/util/test_fd.h"
 #include "tests/util/thread.h"
 
@@ -59,7 +58,6 @@ extern "C" uint64_t flags_site();
 namespace cloister::tests {
 namespace {
 
-constexpr int kOften = 1000;
 constexpr long kError = 1'000'000;
 
 TEST(CallSitesCompare, ResultsAndErrors) {
@@ -95,31 +93,11 @@ TEST(CallSitesCompare, RegistersSurvive) {
 }
 
 TEST(CallSitesCompare, ManyThreadsRunOneSite) {
-  const long parent = getppid();
-  std::atomic<int> wrong = 0;
-  {
-    std::vector<std::unique_ptr<ScopedThread>> threads;
-    for (int k = 0; k < 4; ++k) {
-      threads.push_back(std::make_unique<ScopedThread>([&] {
-        for (int i = 0; i < 20 * kOften; ++i) wrong += threads_site() != parent;
-      }));
-    }
-  }
-  EXPECT_EQ(wrong, 0);
+  ExpectThreadsCanShare([] { return threads_site(); }, getppid());
 }
 
-volatile sig_atomic_t alarms;
-
 TEST(CallSitesCompare, SignalsMeetASite) {
-  const ScopedSigaction on_alarm(SIGALRM, [](int) { alarms = alarms + 1; });
-  const itimerval often = {{0, 500}, {0, 500}};
-  ASSERT_EQ(setitimer(ITIMER_REAL, &often, nullptr), 0);
-  const long uid = getuid();
-  long wrong = 0;
-  while (alarms < 50) wrong += signals_site() != uid;
-  const itimerval never = {};
-  setitimer(ITIMER_REAL, &never, nullptr);
-  EXPECT_EQ(wrong, 0);
+  ExpectSignalsDoNoHarm([] { return signals_site(); }, getuid());
 }
 
 // The thread came to the site before anybody could know that it is worth anything.
@@ -179,12 +157,7 @@ TEST(CallSitesCompare, ARestartedCallRunsItsSiteAgain) {
 }
 
 TEST(CallSitesCompare, AForkedChildRunsThemToo) {
-  for (int i = 0; i < kOften; ++i) ASSERT_EQ(fork_site(), getppid());
-  const pid_t self = getpid();
-  EXPECT_THAT(InChild([&] {
-                for (int i = 0; i < kOften; ++i) CHILD_CHECK(fork_site() == self);
-              }),
-              ExitedWith(0));
+  ExpectAForkedChildCanRun([] { return fork_site(); });
 }
 
 long CompareOnly(long value) {
