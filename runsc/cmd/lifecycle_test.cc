@@ -28,6 +28,7 @@
 #include "runsc/sandbox/monitor.h"
 #include "runsc/sandbox/pty.h"
 #include "runsc/spec/spec.h"
+#include "sentry/control/control.pb.h"
 
 namespace cloister::cmd {
 namespace {
@@ -303,6 +304,21 @@ TEST_F(LifecycleTest, ExecHasItsOwnMonitor) {
   WaitFor(pid);
   EXPECT_EQ(ReadAll(detached.out.get()), "");  // the sentry let go of it
   EXPECT_EQ(Runsc({"delete", "-f", "c"}).exit_status, 0);
+}
+
+TEST_F(LifecycleTest, ASignalToAMonitorThatHasJustBegunIsNotLost) {
+  for (const int signal : {SIGUSR1, SIGRTMIN, SIGWINCH}) {
+    absl::StatusOr<sandbox::MonitorProcess> monitor = sandbox::StartMonitor(-1, 0);
+    ASSERT_TRUE(monitor.ok()) << monitor.status();
+    ASSERT_EQ(kill(monitor->pid, signal), 0);
+    const absl::StatusOr<Frame> frame = ReceiveFrame(monitor->sentry_end.get(), 64);
+    ASSERT_TRUE(frame.ok()) << frame.status();
+    control::MonitorMessage message;
+    EXPECT_TRUE(message.ParseFromArray(frame->payload.data(), static_cast<int>(frame->payload.size())));
+    ASSERT_EQ(message.signal(), signal);
+    kill(monitor->pid, SIGKILL);
+    WaitFor(monitor->pid);
+  }
 }
 
 TEST_F(LifecycleTest, AWedgedSentryCanBeKilled) {

@@ -101,9 +101,8 @@ absl::StatusOr<MonitorProcess> StartMonitor(int tty, uint64_t clone_flags) {
   spawn.clone_flags = clone_flags;
   spawn.fds = {{monitor_end.get(), kSocketFd}, {confirm_read.get(), kConfirmFd}};
   if (tty >= 0) spawn.fds.push_back({tty, kTtyFd});
+  spawn.block_signals = true;  // those that arrive before MonitorMain wait for it
   spawn.in_child = [tty] {
-    // Signals that arrive before MonitorMain wait for it: the mask survives exec.
-    BlockSignals(kAllSignals);
     if (tty < 0) return absl::OkStatus();
     if (ioctl(kTtyFd, TIOCSCTTY, 0) != 0) return HostErrorNow("TIOCSCTTY");
     // The session keeps the terminal; the descriptor would keep its master from seeing the end.

@@ -64,18 +64,28 @@ absl::Status PlaceFds(const std::vector<PlacedFd>& wanted, int* exe) {
   return absl::OkStatus();
 }
 
-void ResetSignals() {
+// glibc's sigset_t functions leave out the two signals that it keeps for itself. Returns the former mask.
+uint64_t SetSignalMask(uint64_t mask) {
+  uint64_t before = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &before, sizeof mask);
+  return before;
+}
+
+// What is by default already stays untouched: setting it would drop a pending SIGWINCH.
+void ResetSignalActions() {
   const struct sigaction by_default = {};
-  for (int signal = 1; signal < NSIG; ++signal) sigaction(signal, &by_default, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction now = {};
+    if (sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_DFL)
+      sigaction(signal, &by_default, nullptr);
+  }
 }
 
 absl::Status RunChild(const SpawnOptions& options, int sync, int exe) {
   RETURN_IF_ERROR(ReadSyncByte(sync));
   setsid();
-  ResetSignals();
+  ResetSignalActions();
+  if (!options.block_signals) SetSignalMask(0);
   RETURN_IF_ERROR(PlaceFds(options.fds, &exe));
   if (options.in_child) RETURN_IF_ERROR(options.in_child());
   std::vector<char*> argv;
@@ -209,12 +219,16 @@ absl::StatusOr<pid_t> SpawnSelf(const SpawnOptions& options) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return HostErrorNow("pipe2");
   UniqueFd sync_read(ends[0]), sync_write(ends[1]);
+  // What is sent to the child at once neither meets this process' handlers nor is lost.
+  const uint64_t mask = SetSignalMask(~uint64_t{0});
   const long pid = syscall(SYS_clone, options.clone_flags | SIGCHLD, 0, 0, 0, 0);
-  if (pid < 0) return HostErrorNow("clone");
   if (pid == 0) {
     sync_write.reset();
     ChildMain(options, sync_read.get(), exe.get());
   }
+  const int clone_errno = errno;
+  SetSignalMask(mask);
+  if (pid < 0) return HostError(clone_errno, "clone");
   sync_read.reset();
   absl::Status status = absl::OkStatus();
   if (options.in_parent) status = options.in_parent(static_cast<pid_t>(pid));

@@ -48,8 +48,9 @@ struct PlacedFd {
 // no path by which a container could open and overwrite it.
 struct SpawnOptions {
   std::vector<std::string> argv;
-  std::vector<PlacedFd> fds;  // 0, 1 and 2 are /dev/null where not listed; everything else is closed
-  uint64_t clone_flags = 0;   // CLONE_NEW…, CLONE_PARENT
+  std::vector<PlacedFd> fds;   // 0, 1 and 2 are /dev/null where not listed; everything else is closed
+  uint64_t clone_flags = 0;    // CLONE_NEW…, CLONE_PARENT
+  bool block_signals = false;  // all of them, from the child's first moment on, and across exec
   // Runs in the parent between clone and the child's first step, with the child's pid.
   std::function<absl::Status(pid_t)> in_parent;
   // Runs in the child when descriptors are in place, before exec. An error ends the child; its text
