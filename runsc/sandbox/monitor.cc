@@ -30,10 +30,6 @@ constexpr int kConfirmFd = 4;
 constexpr int kTtyFd = 5;
 constexpr int kSentryGone = 128 + SIGKILL;
 constexpr size_t kMaxMessageBytes = 64;
-constexpr uint64_t kAllSignals = ~uint64_t{0};
-
-// glibc's sigset_t functions leave out the two signals that it keeps for itself.
-void BlockSignals(uint64_t set) { syscall(SYS_rt_sigprocmask, SIG_SETMASK, &set, nullptr, sizeof set); }
 
 [[noreturn]] void EndLike(uint32_t wait_status) {
   const int status = static_cast<int>(wait_status);
@@ -43,7 +39,7 @@ void BlockSignals(uint64_t set) { syscall(SYS_rt_sigprocmask, SIG_SETMASK, &set,
   setrlimit(RLIMIT_CORE, &no_core);
   if (signal > 0 && signal < NSIG) {
     ::signal(signal, SIG_DFL);
-    BlockSignals(0);
+    SetSignalMask(0);
     kill(getpid(), signal);
   }
   _exit(128 + signal);
@@ -125,7 +121,7 @@ absl::Status ConfirmMonitor(MonitorProcess& monitor) {
 }
 
 int MonitorMain(int, char**) {
-  BlockSignals(kAllSignals);
+  SetSignalMask(kAllSignals);
   LockDown();
   const uint64_t set = kAllSignals;
   const int signals = static_cast<int>(syscall(SYS_signalfd4, -1, &set, sizeof set, SFD_CLOEXEC));

@@ -64,13 +64,6 @@ absl::Status PlaceFds(const std::vector<PlacedFd>& wanted, int* exe) {
   return absl::OkStatus();
 }
 
-// glibc's sigset_t functions leave out the two signals that it keeps for itself. Returns the former mask.
-uint64_t SetSignalMask(uint64_t mask) {
-  uint64_t before = 0;
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &before, sizeof mask);
-  return before;
-}
-
 // What is by default already stays untouched: setting it would drop a pending SIGWINCH.
 void ResetSignalActions() {
   const struct sigaction by_default = {};
@@ -213,6 +206,12 @@ void AdjustOomScore(pid_t pid, int score) {
   }
 }
 
+uint64_t SetSignalMask(uint64_t mask) {
+  uint64_t before = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &before, sizeof mask);
+  return before;
+}
+
 absl::StatusOr<pid_t> SpawnSelf(const SpawnOptions& options) {
   const UniqueFd exe(open("/proc/self/exe", O_PATH | O_CLOEXEC));
   if (!exe.ok()) return HostErrorNow("open /proc/self/exe");
@@ -220,7 +219,7 @@ absl::StatusOr<pid_t> SpawnSelf(const SpawnOptions& options) {
   if (pipe2(ends, O_CLOEXEC) != 0) return HostErrorNow("pipe2");
   UniqueFd sync_read(ends[0]), sync_write(ends[1]);
   // What is sent to the child at once neither meets this process' handlers nor is lost.
-  const uint64_t mask = SetSignalMask(~uint64_t{0});
+  const uint64_t mask = SetSignalMask(kAllSignals);
   const long pid = syscall(SYS_clone, options.clone_flags | SIGCHLD, 0, 0, 0, 0);
   if (pid == 0) {
     sync_write.reset();

@@ -59,6 +59,11 @@ struct SpawnOptions {
   int error_fd = -1;
 };
 
+// Sets the calling thread's mask, bit n - 1 for signal n, and returns the former one. glibc's sigset_t
+// functions leave out the two signals that it keeps for itself.
+inline constexpr uint64_t kAllSignals = ~uint64_t{0};
+uint64_t SetSignalMask(uint64_t mask);
+
 // The child runs in a session of its own with default signal dispositions and no environment.
 // A failing in_parent kills and reaps it. The caller must have one thread only.
 absl::StatusOr<pid_t> SpawnSelf(const SpawnOptions& options);
