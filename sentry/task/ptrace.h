@@ -109,6 +109,8 @@ class Ptrace {
   static void EnterLocked(Task& task, const TraceStop& stop, AfterStop then)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());
   static bool Stop(Task& task, const TraceStop& stop, AfterStop then) ABSL_LOCKS_EXCLUDED(Kernel::tree_mu());
+  static bool StopAtSyscall(Task& task, uint64_t message, AfterStop then)
+      ABSL_LOCKS_EXCLUDED(Kernel::tree_mu());
   enum class Look { kStay, kGoOn, kErrand };
   static Look LookLocked(Task& task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());
   static void GoOn(Task& task);

@@ -195,19 +195,24 @@ std::optional<siginfo_t> Ptrace::TakeInjected(Task& task) {
   return std::nullopt;
 }
 
-bool Ptrace::StopAtSyscallEntry(Task& task) {
-  const TraceMode mode = task.trace_mode_.load(std::memory_order_relaxed);
-  if (mode == TraceMode::kCont) return false;
-  task.skip_call_ = mode == TraceMode::kSysemu;
-  task.args_ = SyscallArgs(task.regs());
-  task.regs().rax = static_cast<uint64_t>(-ENOSYS);
+// Either end of a call. Linux: ptrace_report_syscall.
+bool Ptrace::StopAtSyscall(Task& task, uint64_t message, AfterStop then) {
   uint32_t options;
   {
     absl::MutexLock lock(&Kernel::tree_mu());
     options = task.tracee_.options;
   }
   const int code = SIGTRAP | ((options & PTRACE_O_TRACESYSGOOD) ? kSyscallBit : 0);
-  return Stop(task, NotifyStop(task, code, PTRACE_EVENTMSG_SYSCALL_ENTRY), AfterStop::kSyscallEntry);
+  return Stop(task, NotifyStop(task, code, message), then);
+}
+
+bool Ptrace::StopAtSyscallEntry(Task& task) {
+  const TraceMode mode = task.trace_mode_.load(std::memory_order_relaxed);
+  if (mode == TraceMode::kCont) return false;
+  task.skip_call_ = mode == TraceMode::kSysemu;
+  task.args_ = SyscallArgs(task.regs());
+  task.regs().rax = static_cast<uint64_t>(-ENOSYS);
+  return StopAtSyscall(task, PTRACE_EVENTMSG_SYSCALL_ENTRY, AfterStop::kSyscallEntry);
 }
 
 void Ptrace::RememberWatched(Task& task) {
@@ -233,13 +238,7 @@ bool Ptrace::StopAtSyscallExit(Task& task) {
     if (TellsOfStep(task, &info)) task.ForceSignal(info);
   }
   if (mode != TraceMode::kSyscall) return false;
-  uint32_t options;
-  {
-    absl::MutexLock lock(&Kernel::tree_mu());
-    options = task.tracee_.options;
-  }
-  const int code = SIGTRAP | ((options & PTRACE_O_TRACESYSGOOD) ? kSyscallBit : 0);
-  return Stop(task, NotifyStop(task, code, PTRACE_EVENTMSG_SYSCALL_EXIT), AfterStop::kSyscallExit);
+  return StopAtSyscall(task, PTRACE_EVENTMSG_SYSCALL_EXIT, AfterStop::kSyscallExit);
 }
 
 // A step into a handler ends at its first instruction. Linux: signal_delivered.
