@@ -1,17 +1,16 @@
 #include <asm/prctl.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 
 #include "tests/util/child.h"
 #include "tests/util/matchers.h"
 #include "tests/util/signals.h"
 #include "tests/util/syscall_site.h"
-#include "tests/util/test_fd.h"
 #include "tests/util/thread.h"
 
 // The same `syscall` instruction run often, as in any loop: what it leaves alone, who else runs it, and what
@@ -118,8 +117,6 @@ TEST(CallSites, GsIsTheProgramsOwn) {
 
 TEST(CallSites, AForkedChildRunsThemToo) { ExpectAForkedChildCanRun(fork_site); }
 
-int written_by_handler;
-
 long ReadByte(int fd, char* byte) {
   long result;
   register long fd_in asm("rdi") = fd;
@@ -129,29 +126,7 @@ long ReadByte(int fd, char* byte) {
   return result;
 }
 
-// SA_RESTART runs the instruction again.
-TEST(CallSites, ARestartedCallRunsItsSiteAgain) {
-  int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
-  const TestFd in(ends[0]), out(ends[1]);
-  char byte = 0;
-  for (int i = 0; i < kOften; ++i) {
-    ASSERT_EQ(write(out.get(), "a", 1), 1);
-    ASSERT_EQ(ReadByte(in.get(), &byte), 1);
-  }
-  written_by_handler = out.get();
-  struct sigaction action = {}, before;
-  action.sa_handler = [](int) { static_cast<void>(!write(written_by_handler, "b", 1)); };
-  action.sa_flags = SA_RESTART;
-  ASSERT_EQ(sigaction(SIGALRM, &action, &before), 0);
-  for (int i = 0; i < 20; ++i) {
-    const itimerval soon = {{0, 0}, {0, 300}};
-    ASSERT_EQ(setitimer(ITIMER_REAL, &soon, nullptr), 0);
-    ASSERT_EQ(ReadByte(in.get(), &byte), 1);
-    ASSERT_EQ(byte, 'b');
-  }
-  sigaction(SIGALRM, &before, nullptr);
-}
+TEST(CallSites, ARestartedCallRunsItsSiteAgain) { ExpectInterruptionsAreSettled(ReadByte, -EINTR); }
 
 }  // namespace
 }  // namespace cloister::tests

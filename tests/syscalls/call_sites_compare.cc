@@ -126,34 +126,9 @@ TEST(CallSitesCompare, OneThatWaitsAtTheSiteGoesOn) {
   EXPECT_EQ(at_end, 0);
 }
 
-int written_by_handler;
-
 TEST(CallSitesCompare, ARestartedCallRunsItsSiteAgain) {
-  int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
-  const TestFd in(ends[0]), out(ends[1]);
-  char byte = 0;
-  for (int i = 0; i < kOften; ++i) {
-    ASSERT_EQ(write(out.get(), "a", 1), 1);
-    ASSERT_EQ(restarted_site(in.get(), &byte, 1), 1);
-  }
-  written_by_handler = out.get();
-  struct sigaction action = {}, before;
-  action.sa_handler = [](int) { static_cast<void>(!write(written_by_handler, "b", 1)); };
-  for (const int flags : {SA_RESTART, 0}) {
-    action.sa_flags = flags;
-    ASSERT_EQ(sigaction(SIGALRM, &action, flags != 0 ? &before : nullptr), 0);
-    for (int i = 0; i < 20; ++i) {
-      const itimerval soon = {{0, 0}, {0, 300}};
-      ASSERT_EQ(setitimer(ITIMER_REAL, &soon, nullptr), 0);
-      if (flags == 0) {
-        ASSERT_EQ(restarted_site(in.get(), &byte, 1), -EINTR - kError);
-      }
-      ASSERT_EQ(restarted_site(in.get(), &byte, 1), 1);
-      ASSERT_EQ(byte, 'b');
-    }
-  }
-  sigaction(SIGALRM, &before, nullptr);
+  ExpectInterruptionsAreSettled([](int fd, char* byte) { return restarted_site(fd, byte, 1); },
+                                -EINTR - kError);
 }
 
 TEST(CallSitesCompare, AForkedChildRunsThemToo) {

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "tests/util/child.h"
 #include "tests/util/matchers.h"
 #include "tests/util/signals.h"
+#include "tests/util/test_fd.h"
 #include "tests/util/thread.h"
 
 // What happens to one `syscall` instruction, whatever stands around it. A site is to be run by one test
@@ -58,6 +60,39 @@ void ExpectAForkedChildCanRun(Site getppid_site) {
                 for (int i = 0; i < kOften; ++i) CHILD_CHECK(getppid_site() == self);
               }),
               ExitedWith(0));
+}
+
+inline int written_by_handler;
+
+// read_byte(fd, &byte) is read(2) of one byte. SA_RESTART runs its instruction again; without, it gives
+// `interrupted`.
+template <typename Read>
+void ExpectInterruptionsAreSettled(Read read_byte, long interrupted) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const TestFd in(ends[0]), out(ends[1]);
+  char byte = 0;
+  for (int i = 0; i < kOften; ++i) {
+    ASSERT_EQ(write(out.get(), "a", 1), 1);
+    ASSERT_EQ(read_byte(in.get(), &byte), 1);
+  }
+  written_by_handler = out.get();
+  for (const int flags : {SA_RESTART, 0}) {
+    struct sigaction action = {}, before;
+    action.sa_handler = [](int) { static_cast<void>(!write(written_by_handler, "b", 1)); };
+    action.sa_flags = flags;
+    ASSERT_EQ(sigaction(SIGALRM, &action, &before), 0);
+    for (int i = 0; i < 20; ++i) {
+      const itimerval soon = {{0, 0}, {0, 300}};
+      ASSERT_EQ(setitimer(ITIMER_REAL, &soon, nullptr), 0);
+      if (flags == 0) {
+        ASSERT_EQ(read_byte(in.get(), &byte), interrupted);
+      }
+      ASSERT_EQ(read_byte(in.get(), &byte), 1);
+      ASSERT_EQ(byte, 'b');
+    }
+    sigaction(SIGALRM, &before, nullptr);
+  }
 }
 
 }  // namespace cloister::tests
