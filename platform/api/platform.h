@@ -1,6 +1,10 @@
 #ifndef CLOISTER_PLATFORM_API_PLATFORM_H_
 #define CLOISTER_PLATFORM_API_PLATFORM_H_
 
+#include <sched.h>
+#include <sys/types.h>
+
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 
@@ -23,6 +27,15 @@ class Platform {
   // A host process with an empty address space and one thread, stopped, whose registers are zero
   // and whose FP state is the initial one. Linux: what execve(2) starts from.
   virtual ErrnoOr<Ref<GuestThread>> NewProcess(TrapHandler* handler) = 0;
+
+  // The cores that a guest's host thread may run on, as it was told or began: sched_getaffinity(2). 0, or an
+  // errno of the host.
+  virtual int GetAffinity(pid_t host_tid, cpu_set_t* cores) {
+    return sched_getaffinity(host_tid, sizeof *cores, cores) == 0 ? 0 : errno;
+  }
+  virtual int SetAffinity(pid_t host_tid, const cpu_set_t& cores) {
+    return sched_setaffinity(host_tid, sizeof cores, &cores) == 0 ? 0 : errno;
+  }
 
   // First address past the guest's own: mappings of the guest end at or below it.
   virtual uint64_t task_size() const = 0;

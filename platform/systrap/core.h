@@ -19,12 +19,13 @@ namespace cloister::systrap {
 
 // What the threads, workers and reaper of one platform share. Lives as long as the platform.
 struct Core {
-  Core(std::unique_ptr<Arena> arena_in, uint32_t slot_limit_in, int cores, bool spin)
+  Core(std::unique_ptr<Arena> arena_in, uint32_t slot_limit_in, int cores, bool spin,
+       platform::Sideline* sideline)
       : arena(std::move(arena_in)),
         slot_limit(slot_limit_in),
         turns(cores),
         housekeeper(&births),
-        watch(&turns, cores, spin) {}
+        watch(&turns, cores, spin, sideline) {}
 
   const std::unique_ptr<Arena> arena;
   const uint32_t slot_limit;                     // threads of one address space

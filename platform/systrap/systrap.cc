@@ -27,7 +27,7 @@ class Systrap final : public platform::Platform {
  public:
   Systrap(const SystrapOptions& options, std::unique_ptr<Arena> arena, int cores)
       : workers_(options.workers > 0 ? options.workers : cores + 2),
-        core_(std::move(arena), SlotLimit(), cores, options.spin),
+        core_(std::move(arena), SlotLimit(), cores, options.spin, options.sideline),
         spares_(&core_, options.spares),
         dispatcher_(&core_) {
     core_.on_killed_outside = options.on_killed_outside;
@@ -40,6 +40,15 @@ class Systrap final : public platform::Platform {
   absl::Status Start() override;
   ErrnoOr<Ref<platform::GuestThread>> NewProcess(platform::TrapHandler* handler) override {
     return Ref<platform::GuestThread>(TRY(spares_.Take(handler)));
+  }
+  int GetAffinity(pid_t host_tid, cpu_set_t* cores) override {
+    const Ref<Thread> thread = core_.threads.Find(host_tid);
+    if (thread && core_.watch.GetCores(*thread, cores)) return 0;
+    return Platform::GetAffinity(host_tid, cores);
+  }
+  int SetAffinity(pid_t host_tid, const cpu_set_t& cores) override {
+    if (const Ref<Thread> thread = core_.threads.Find(host_tid)) core_.watch.LetGo(*thread);
+    return Platform::SetAffinity(host_tid, cores);
   }
   uint64_t task_size() const override { return stub::kImageBase; }
   uint64_t vdso_start() const override { return vdso_; }

@@ -8,15 +8,17 @@
 
 #include "absl/status/statusor.h"
 #include "platform/api/platform.h"
+#include "platform/api/sideline.h"
 
 namespace cloister::systrap {
 
 struct SystrapOptions {
-  uint32_t max_address_spaces = 8192;  // 32 MiB of the sentry's addresses each; sparse
-  size_t spares = 2;                   // processes kept ready for NewProcess
-  int workers = 0;                     // threads that handle traps; 0: the cores and two more
-  bool spin = true;                    // workers look at busy threads while a core is free
-  bool patch = true;                   // suggest call sites for HostOp::PatchCall
+  uint32_t max_address_spaces = 8192;      // 32 MiB of the sentry's addresses each; sparse
+  size_t spares = 2;                       // processes kept ready for NewProcess
+  int workers = 0;                         // threads that handle traps; 0: the cores and two more
+  bool spin = true;                        // workers look at busy threads while a core is free
+  platform::Sideline* sideline = nullptr;  // what a worker that keeps a core does besides
+  bool patch = true;                       // suggest call sites for HostOp::PatchCall
   // Somebody outside killed a stub with SIGKILL, or the zygote is dead. On the reaper's thread.
   std::function<void(pid_t)> on_killed_outside;
 };

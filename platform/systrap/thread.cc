@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint32_t kBornBit = 1;
 constexpr uint32_t kAnsweredBit = 2;
+constexpr int kLongBurst = 16;  // calls between two waits, after which a thread counts as busy all the time
 constexpr uint64_t kUserCs = 0x33;  // asm/segment.h: __USER_CS and __USER_DS
 constexpr uint64_t kUserSs = 0x2b;
 
@@ -217,6 +218,7 @@ void Thread::LeaveMemory() {
 
 void Thread::WillWait() {
   window_.Settle();
+  if (quick_returns_ < kLongBurst) quick_returns_ = 0;
   if (posted_) Word(context_->wait_long).store(1, std::memory_order_relaxed);
 }
 
@@ -328,6 +330,7 @@ void Thread::Gone(int host_status) {
     handler = handler_.load();
   }
   const Ref<Thread> self(this);
+  core_->watch.LetGo(*this);  // its host thread may go on as another one's
   if (state_.exchange(State::kGone) == State::kRunning) core_->turns.GuestStops();
   if (const uint64_t token = token_.load(); token != 0) core_->births.Take(token);
   core_->threads.Remove(tid_.load(), this);

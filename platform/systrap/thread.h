@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "platform/api/guest_thread.h"
 #include "platform/systrap/expected_calls.h"
+#include "platform/systrap/home_cores.h"
 #include "platform/systrap/host_process.h"
 #include "platform/systrap/inline_window.h"
 #include "platform/systrap/lender.h"
@@ -91,19 +92,22 @@ class Thread final : public platform::GuestThread {
   // Its host thread sleeps in the doorbell of its exit and may become another one.
   bool idles() const { return idles_; }
 
-  // --- For Watch. Arm and CallsOften: owner. ---
+  // --- For Watch. Arm, CallsOften and ReturnsSoon: owner. ---
+  pid_t bound_tid() const { return tid_.load(); }  // 0: its host thread has not been heard of yet
   bool CallsOften() const;
+  // The last two calls came soon after their answers.
+  bool ReturnsSoon() const;
   // From the next answer on the stub posts instead of ringing.
   void Arm(int64_t now);
   // Takes a posted request, if there is one: true for one caller alone, who then owns the thread.
   bool ClaimIfPosted();
-  // When it was armed last.
   int64_t armed_at() const { return armed_at_.load(std::memory_order_relaxed); }
   // From now on the stub rings. kClaimed: it has posted before, and the caller owns the thread.
   enum class Disarmed { kRings, kClaimed };
   Disarmed Disarm();
   void MissedWatch();
   std::atomic<bool> listed{false};  // Watch's
+  HomeCores home_cores;             // Watch's, under its lock
 
   // For the log.
   std::string Describe() const;
@@ -132,6 +136,7 @@ class Thread final : public platform::GuestThread {
   bool RunsAtBirth();
   bool AnswerHello(uint64_t id);
   void EndClone(bool failed);
+  void CountReturn();
   bool HasPosted() const;
   bool Claim(uint64_t cycle);
   void WatchNext();
@@ -162,7 +167,7 @@ class Thread final : public platform::GuestThread {
   bool in_background_ = false;  // nobody waits for what it does: the zygote
   bool leaves_core_ = false;    // its answer is to wake it on another core: this worker will spin on this one
   int64_t answered_at_ = 0;
-  int quick_returns_ = 0;  // doorbells that came soon after an answer, in a row
+  int quick_returns_ = 0;  // events that came soon after an answer, in a row, without a wait
   uint64_t cycle_ = 0;     // of the last watch
 
   std::atomic<uint64_t> armed_{0};  // 2 * cycle + 1; + 1 once it is claimed

@@ -121,6 +121,7 @@ void Thread::SendClone(Ref<Thread> child, const platform::CloneRequest& request)
     core_->housekeeper.PostGone(std::move(child));
     return;
   }
+  core_->watch.LetGo(*this);  // the child takes after it
   const bool fork = request.kind == CloneKind::kFork;
   const uint64_t token = core_->births.Expect(child);
   child->token_.store(token);

@@ -39,7 +39,7 @@ bool Thread::OnDoorbell(uint64_t id, stub::Event event) {
   if (!Stop()) return false;
   posted_ = false;
   notif_id_ = id;
-  quick_returns_ = NowNs() - answered_at_ < kSoonNs ? quick_returns_ + 1 : 0;
+  CountReturn();
   return Serve(event);
 }
 
@@ -62,6 +62,7 @@ void Thread::RunsOn() {
 
 bool Thread::OnPosted() {
   posted_ = true;
+  CountReturn();
   return Serve(static_cast<stub::Event>(CopyOnce(context_->event)));
 }
 
@@ -76,9 +77,11 @@ bool Thread::OnSleep(uint64_t id, uint64_t cycle) {
   return !Claim(cycle) || OnPosted();
 }
 
-bool Thread::CallsOften() const {
-  return tid_.load() != 0 && (posted_ || quick_returns_ >= returns_wanted_.load(std::memory_order_relaxed));
-}
+void Thread::CountReturn() { quick_returns_ = NowNs() - answered_at_ < kSoonNs ? quick_returns_ + 1 : 0; }
+
+bool Thread::CallsOften() const { return quick_returns_ >= returns_wanted_.load(std::memory_order_relaxed); }
+
+bool Thread::ReturnsSoon() const { return quick_returns_ >= kFewReturns; }
 
 void Thread::Arm(int64_t now) {
   ++cycle_;

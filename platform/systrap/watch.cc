@@ -1,5 +1,6 @@
 #include "platform/systrap/watch.h"
 
+#include <sched.h>
 #include <time.h>
 
 #include <algorithm>
@@ -26,8 +27,8 @@ int64_t NowNs() {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-Watch::Watch(Turns* turns, int cores, bool enabled)
-    : turns_(turns), cores_(cores), enabled_(enabled && cores > 1) {}
+Watch::Watch(Turns* turns, int cores, bool enabled, platform::Sideline* sideline)
+    : turns_(turns), cores_(cores), enabled_(enabled && cores > 1), crowd_(sideline) {}
 
 Watch::~Watch() = default;
 
@@ -36,22 +37,46 @@ bool Watch::CoreIsFree(int more) const {
   return turns_->running() + watchers_.load(std::memory_order_relaxed) + more <= cores_;
 }
 
+// A thread that comes to a watcher that is there costs nothing.
+bool Watch::MayWatch(const Thread& thread, int64_t now) {
+  if (watchers_.load(std::memory_order_relaxed) > 0) return crowd_.core() >= 0 || CoreIsFree(0);
+  if (crowd_.MayBegin(turns_->running(), now)) return thread.ReturnsSoon();
+  return now >= not_before_.load(std::memory_order_relaxed) && CoreIsFree(1) && thread.CallsOften();
+}
+
+bool Watch::List(Thread& thread) {
+  if (thread.listed.load(std::memory_order_relaxed)) return true;
+  absl::MutexLock lock(&mu_);
+  if (threads_.size() == kMost) return false;
+  if (const int core = crowd_.core(); core >= 0) thread.home_cores.KeepOff(thread.bound_tid(), core);
+  threads_.emplace_back(&thread);
+  thread.listed.store(true, std::memory_order_relaxed);
+  version_.fetch_add(1, std::memory_order_release);
+  return true;
+}
+
 Watch::Verdict Watch::Add(Thread& thread) {
-  if (!enabled_ || !thread.CallsOften()) return Verdict::kNo;
-  const bool spins = watchers_.load(std::memory_order_relaxed) > 0;
-  if (!CoreIsFree(spins ? 0 : 1)) return Verdict::kNo;
+  const pid_t tid = thread.bound_tid();
+  if (!enabled_ || tid == 0) return Verdict::kNo;
   const int64_t now = NowNs();
-  if (!spins && now < not_before_.load(std::memory_order_relaxed)) return Verdict::kNo;
-  if (!thread.listed.load(std::memory_order_relaxed)) {
-    absl::MutexLock lock(&mu_);
-    if (threads_.size() == kMost) return Verdict::kNo;
-    threads_.emplace_back(&thread);
-    thread.listed.store(true, std::memory_order_relaxed);
-    version_.fetch_add(1, std::memory_order_release);
-  }
+  crowd_.rate().Count(tid, thread.host_pid(), now);
+  if (!MayWatch(thread, now) || !List(thread)) return Verdict::kNo;
   thread.Arm(now);
   // Armed first, asked then: the last watcher says that it leaves before it disarms (DropAll).
   return watchers_.load() > 0 ? Verdict::kWatched : Verdict::kSpin;
+}
+
+void Watch::LetGo(Thread& thread) {
+  if (!thread.listed.load(std::memory_order_relaxed)) return;
+  absl::MutexLock lock(&mu_);
+  thread.home_cores.Restore(thread.bound_tid());
+}
+
+bool Watch::GetCores(const Thread& thread, cpu_set_t* cores) {
+  absl::MutexLock lock(&mu_);
+  const cpu_set_t* const home = thread.home_cores.kept_from();
+  if (home != nullptr) *cores = *home;
+  return home != nullptr;
 }
 
 void Watch::Refresh(View* view) {
@@ -71,6 +96,7 @@ void Watch::Remove(Thread& thread) {
   if (found == threads_.end()) return;
   last = std::move(*found);
   threads_.erase(found);
+  thread.home_cores.Restore(thread.bound_tid());
   thread.listed.store(false, std::memory_order_relaxed);
   version_.fetch_add(1, std::memory_order_release);
 }
@@ -94,9 +120,32 @@ Ref<Thread> Watch::DropAll(const View& view) {
   return nullptr;
 }
 
+void Watch::BeginCrowd(View* view, int64_t now) {
+  view->serves_crowd = crowd_.Begin(now);
+  if (!view->serves_crowd) return;
+  absl::MutexLock lock(&mu_);
+  for (const Ref<Thread>& thread : threads_) thread->home_cores.KeepOff(thread->bound_tid(), crowd_.core());
+}
+
+void Watch::EndCrowd(View* view) {
+  if (!std::exchange(view->serves_crowd, false)) return;
+  crowd_.End(NowNs());
+  absl::MutexLock lock(&mu_);
+  for (const Ref<Thread>& thread : threads_) thread->home_cores.Restore(thread->bound_tid());
+}
+
+// Whether the watcher may keep its core.
+bool Watch::Pays(View* view, int64_t now) {
+  if (view->serves_crowd) return crowd_.rate().IsDense(now);
+  if (CoreIsFree(0)) return true;
+  if (crowd_.MayBegin(turns_->running(), now)) BeginCrowd(view, now);
+  return view->serves_crowd;
+}
+
 Ref<Thread> Watch::Spin(View* view) {
   int64_t before = NowNs();
   int64_t until = before + kLingerNs;
+  if (view->serves_crowd) crowd_.BetweenCalls(turns_->running(), before);
   for (int look = 1;; ++look) {
     Refresh(view);
     for (const Ref<Thread>& thread : view->threads) {
@@ -108,12 +157,14 @@ Ref<Thread> Watch::Spin(View* view) {
       __builtin_ia32_pause();
       continue;
     }
+    if (view->serves_crowd) sched_yield();  // to workers that were on this core before
     const int64_t now = NowNs();
     for (const Ref<Thread>& thread : view->threads) until = std::max(until, thread->armed_at() + kLingerNs);
-    const bool lost = now - before > kJumpNs;
+    const bool lost = !view->serves_crowd && now - before > kJumpNs;
     if (lost) LostCore(now);
-    before = now;
-    if (lost || now > until || !CoreIsFree(0)) return nullptr;
+    if (lost || (now > until && !view->serves_crowd) || !Pays(view, now)) return nullptr;
+    if (view->serves_crowd) crowd_.BetweenCalls(turns_->running(), now);
+    before = NowNs();
   }
 }
 
@@ -123,6 +174,7 @@ Ref<Thread> Watch::Await(View* view) {
   Ref<Thread> posted = Spin(view);
   watchers_.fetch_sub(1);
   if (posted) return posted;
+  EndCrowd(view);
   for (const Ref<Thread>& thread : view->threads) thread->MissedWatch();
   Refresh(view);
   if (watchers_.load() == 0) posted = DropAll(*view);

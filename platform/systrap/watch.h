@@ -1,6 +1,8 @@
 #ifndef CLOISTER_PLATFORM_SYSTRAP_WATCH_H_
 #define CLOISTER_PLATFORM_SYSTRAP_WATCH_H_
 
+#include <sched.h>
+
 #include <atomic>
 #include <cstdint>
 #include <vector>
@@ -8,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "base/own/ref.h"
+#include "platform/systrap/crowd.h"
 
 namespace cloister::systrap {
 
@@ -21,12 +24,15 @@ int64_t NowNs();
 // is free: a worker, the watcher, spins on their request words. It gives up some time after the last answer,
 // at once when guests want its core, and for a while when it was put off its core by somebody else.
 //
+// Where guests want all cores, a watcher pays only for a crowd (crowd.h); the watched threads then keep off
+// its core.
+//
 // A thread's request word is armed before it is answered. A request is claimed in the sentry's own memory
 // (Thread::Claim), so that nobody serves it twice, whatever the guest writes into its page.
 class Watch {
  public:
   // Never watches where `enabled` is false or there is one core only.
-  Watch(Turns* turns, int cores, bool enabled);
+  Watch(Turns* turns, int cores, bool enabled, platform::Sideline* sideline);
   ~Watch();
 
   enum class Verdict {
@@ -37,10 +43,16 @@ class Watch {
   // To be called by a worker just before it answers `thread`, which is armed unless the verdict is kNo.
   Verdict Add(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // A thread that is kept off a core: it may run there again.
+  void LetGo(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
+  // The cores of one that is kept off one of them. False: it is not.
+  bool GetCores(const Thread& thread, cpu_set_t* cores) ABSL_LOCKS_EXCLUDED(mu_);
+
   // What one worker looks at; it keeps it from one request to the next.
   struct View {
     std::vector<Ref<Thread>> threads;
     uint64_t version = ~uint64_t{0};
+    bool serves_crowd = false;
   };
 
   // Spins until a watched thread has posted a request, and claims it. Null: it does not pay any more, and
@@ -49,6 +61,11 @@ class Watch {
 
  private:
   bool CoreIsFree(int more) const;
+  bool MayWatch(const Thread& thread, int64_t now);
+  bool List(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
+  bool Pays(View* view, int64_t now) ABSL_LOCKS_EXCLUDED(mu_);
+  void BeginCrowd(View* view, int64_t now) ABSL_LOCKS_EXCLUDED(mu_);
+  void EndCrowd(View* view) ABSL_LOCKS_EXCLUDED(mu_);
   void LostCore(int64_t now);
   Ref<Thread> Spin(View* view) ABSL_LOCKS_EXCLUDED(mu_);
   void Refresh(View* view) ABSL_LOCKS_EXCLUDED(mu_);
@@ -64,7 +81,8 @@ class Watch {
   std::atomic<int64_t> not_before_{0};  // a watcher lost its core: none spins until then
   std::atomic<int64_t> next_break_{0};  // how long the next such break is
   std::atomic<uint64_t> version_{0};    // of threads_
-  absl::Mutex mu_;                      // leaf lock
+  Crowd crowd_;
+  absl::Mutex mu_;  // leaf lock
   std::vector<Ref<Thread>> threads_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -33,6 +33,7 @@
 #include "sentry/ipc/ipc_sysctl.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/wait/poller.h"
+#include "sentry/wait/worker_sideline.h"
 
 namespace cloister::boot {
 namespace {
@@ -91,6 +92,8 @@ absl::StatusOr<std::unique_ptr<platform::Platform>> MakePlatform(const control::
   systrap::SystrapOptions options;
   options.spin = !config.no_spin();
   options.patch = !config.no_patch();
+  static wait::WorkerSideline sideline;
+  options.sideline = &sideline;
   options.on_killed_outside = [](pid_t pid) {
     LOG(kError, "stub %d was killed from outside; the sandbox ends", pid);
     _exit(1);

@@ -48,7 +48,8 @@ ErrnoOr<int> SchedSetaffinity(Task& task, const SyscallArgs& args) {
   const size_t size = std::min(args.Size(1), sizeof set);
   TRY_VOID(usermem::CopyInBytes(task.space(), args.Addr(2),
                                 std::as_writable_bytes(std::span(&set, 1)).first(size)));
-  if (sched_setaffinity(TRY(HostId(*target)), sizeof set, &set) != 0) return FromHostErrno(errno);
+  const int refused = task.kernel().platform().SetAffinity(TRY(HostId(*target)), set);
+  if (refused != 0) return FromHostErrno(refused);
   return 0;
 }
 
@@ -58,7 +59,8 @@ ErrnoOr<int> SchedGetaffinity(Task& task, const SyscallArgs& args) {
   if (args.Size(1) < needed || args.Size(1) % sizeof(uint64_t) != 0) return Errno::kInval;
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(TRY(HostId(*target)), sizeof set, &set) != 0) return FromHostErrno(errno);
+  const int refused = task.kernel().platform().GetAffinity(TRY(HostId(*target)), &set);
+  if (refused != 0) return FromHostErrno(refused);
   const size_t size = std::min(args.Size(1), needed);
   TRY_VOID(usermem::CopyOutBytes(task.space(), args.Addr(2), std::as_bytes(std::span(&set, 1)).first(size)));
   return static_cast<int>(size);
@@ -70,7 +72,7 @@ ErrnoOr<int> Getcpu(Task& task, const SyscallArgs& args) {
   int cpu = std::max(sched_getcpu(), 0);
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(TRY(HostId(task)), sizeof set, &set) == 0 && !CPU_ISSET(cpu, &set)) {
+  if (task.kernel().platform().GetAffinity(TRY(HostId(task)), &set) == 0 && !CPU_ISSET(cpu, &set)) {
     for (cpu = 0; cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &set);) ++cpu;
   }
   if (args.Addr(0) != 0) TRY_VOID(task.CopyOut(args.Ptr<uint32_t>(0), static_cast<uint32_t>(cpu)));

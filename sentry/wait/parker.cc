@@ -15,12 +15,28 @@ struct LaterNotify {
   Poll events;
 };
 
+// In the order in which they were woken.
+struct Woken {
+  Parker* first = nullptr;
+  Parker* last = nullptr;  // where there is a first
+};
+
 struct ThreadWakes {
   bool in_scope = false;
+  bool holds = false;
   std::vector<LaterNotify> notifies;
-  Parker* first = nullptr;
-  Parker* last = nullptr;
+  Woken woken;
 };
+
+struct Held {
+  absl::Mutex mu;  // leaf lock
+  Woken woken ABSL_GUARDED_BY(mu);
+};
+
+Held& TheHeld() {
+  static Held* const held = new Held;
+  return *held;
+}
 
 ThreadWakes& Wakes() {
   static thread_local ThreadWakes wakes;
@@ -92,23 +108,57 @@ void Parker::Wake() {
 
 WakeScope::WakeScope() : outermost_(!Wakes().in_scope) { Wakes().in_scope = true; }
 
+void WakeScope::RunNotifies() {
+  ThreadWakes& wakes = Wakes();
+  while (!wakes.notifies.empty()) {
+    const LaterNotify later = std::move(wakes.notifies.back());
+    wakes.notifies.pop_back();
+    later.queue->Notify(later.events);
+  }
+}
+
+// The one that was woken first.
+void WakeScope::RunOne() {
+  ThreadWakes& wakes = Wakes();
+  Parker* const parker = wakes.woken.first;
+  wakes.woken.first = std::exchange(parker->next_woken_, nullptr);
+  parker->OnWake();
+  RunNotifies();
+}
+
+void WakeScope::LeaveAll() {
+  const Woken mine = std::exchange(Wakes().woken, Woken());
+  if (mine.first == nullptr) return;
+  Held& held = TheHeld();
+  absl::MutexLock lock(&held.mu);
+  (held.woken.first != nullptr ? held.woken.last->next_woken_ : held.woken.first) = mine.first;
+  held.woken.last = mine.last;
+}
+
 WakeScope::~WakeScope() {
   if (!outermost_) return;
   ThreadWakes& wakes = Wakes();
-  while (wakes.first != nullptr || !wakes.notifies.empty()) {
-    if (!wakes.notifies.empty()) {
-      const LaterNotify later = std::move(wakes.notifies.back());
-      wakes.notifies.pop_back();
-      later.queue->Notify(later.events);
-      continue;
-    }
-    Parker* parker = wakes.first;
-    wakes.first = parker->next_woken_;
-    if (wakes.first == nullptr) wakes.last = nullptr;
-    parker->next_woken_ = nullptr;
+  RunNotifies();
+  if (wakes.holds) LeaveAll();
+  while (wakes.woken.first != nullptr) RunOne();
+  wakes.in_scope = false;
+}
+
+void WakeScope::Hold(bool holds) { Wakes().holds = holds; }
+
+void WakeScope::RunHeld() {
+  Parker* first;
+  {
+    Held& held = TheHeld();
+    absl::MutexLock lock(&held.mu);
+    first = std::exchange(held.woken, Woken()).first;
+  }
+  while (first != nullptr) {
+    Parker* const parker = first;
+    first = std::exchange(parker->next_woken_, nullptr);
+    const WakeScope scope;
     parker->OnWake();
   }
-  wakes.in_scope = false;
 }
 
 void WakeScope::NotifyLater(Ref<RefCounted> keep, WaitQueue& queue, Poll events) {
@@ -125,8 +175,9 @@ void WakeScope::Schedule(Parker& parker) {
     Poller::Get().Post([&parker] { parker.OnWake(); });
     return;
   }
-  (wakes.last != nullptr ? wakes.last->next_woken_ : wakes.first) = &parker;
-  wakes.last = &parker;
+  Woken& woken = wakes.woken;
+  (woken.first != nullptr ? woken.last->next_woken_ : woken.first) = &parker;
+  woken.last = &parker;
 }
 
 }  // namespace cloister::wait

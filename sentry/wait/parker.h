@@ -77,9 +77,17 @@ class WakeScope {
   // readiness check takes. keep holds the queue's owner until then.
   static void NotifyLater(Ref<RefCounted> keep, WaitQueue& queue, Poll events);
 
+  // While `holds`, the ends of scopes on the calling thread leave woken tasks to the next RunHeld.
+  static void Hold(bool holds);
+  // Runs those that were left, by any thread; it holds those that they wake if it holds.
+  static void RunHeld();
+
  private:
   friend class Parker;
   static void Schedule(Parker& parker);
+  static void RunNotifies();
+  static void RunOne();
+  static void LeaveAll();
   bool outermost_;
 };
 

@@ -18,6 +18,7 @@ namespace cloister::wait {
 namespace {
 
 constexpr uint64_t kKickKey = 0;
+constexpr absl::Duration kLookPatience = absl::Milliseconds(1);
 thread_local bool is_poller_thread = false;
 
 }  // namespace
@@ -103,35 +104,80 @@ void Poller::Post(std::function<void()> work) {
   Kick();
 }
 
+void Poller::TakeOver() {
+  {
+    absl::MutexLock lock(&mu_);
+    taken_over_ = true;
+  }
+  Kick();
+}
+
+void Poller::GiveBack() {
+  absl::MutexLock lock(&mu_);
+  taken_over_ = aside_ = false;
+  given_back_.Signal();
+}
+
+void Poller::Look() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (!aside_) return;
+    looking_ = true;
+    ++looks_;
+  }
+  const timespec now = {};
+  is_poller_thread = true;
+  Wait(&now);
+  is_poller_thread = false;
+  absl::MutexLock lock(&mu_);
+  looking_ = false;
+}
+
+// True: nobody looks, though somebody wanted to.
+bool Poller::StepAsideLocked() {
+  aside_ = true;
+  bool deserted = false;
+  while (taken_over_ && !deserted) {
+    const uint64_t before = looks_;
+    given_back_.WaitWithTimeout(&mu_, kLookPatience);
+    deserted = looks_ == before && !looking_;
+  }
+  aside_ = false;
+  return taken_over_;
+}
+
 void Poller::Run() {
   is_poller_thread = true;
   for (;;) {
     timespec timeout = {};
-    bool forever;
+    bool forever, helps_out = false;
     {
       absl::MutexLock lock(&mu_);
-      forever = timers_.empty();
-      sleeping_until_ = forever ? kNever : timers_.begin()->first;
-      if (!forever) {
+      if (taken_over_) helps_out = StepAsideLocked();
+      forever = timers_.empty() && posted_.empty() && !helps_out;
+      sleeping_until_ = timers_.empty() ? kNever : timers_.begin()->first;
+      if (posted_.empty() && !timers_.empty() && !helps_out) {
         const MonotonicNs left = std::max<MonotonicNs>(0, sleeping_until_ - MonotonicNow());
         timeout = {left / 1'000'000'000, left % 1'000'000'000};
       }
-      if (!posted_.empty()) {
-        forever = false;
-        timeout = {};
-      }
     }
-    epoll_event events[64];
-    const int count = epoll_pwait2(epoll_.get(), events, 64, forever ? nullptr : &timeout, nullptr);
-    WakeScope scope;
-    {
-      absl::MutexLock lock(&mu_);
-      sleeping_until_ = 0;
-    }
-    for (int i = 0; i < count; ++i) Dispatch(events[i].data.u64, events[i].events);
-    RunTimers();
-    RunPosted();
+    Wait(forever ? nullptr : &timeout);
+    if (helps_out) WakeScope::RunHeld();
   }
+}
+
+// Once, and tells of what came.
+void Poller::Wait(const timespec* timeout) {
+  epoll_event events[64];
+  const int count = epoll_pwait2(epoll_.get(), events, 64, timeout, nullptr);
+  const WakeScope scope;
+  {
+    absl::MutexLock lock(&mu_);
+    sleeping_until_ = 0;
+  }
+  for (int i = 0; i < count; ++i) Dispatch(events[i].data.u64, events[i].events);
+  RunTimers();
+  RunPosted();
 }
 
 void Poller::Dispatch(uint64_t key, uint32_t events) {

@@ -1,6 +1,8 @@
 #ifndef CLOISTER_SENTRY_WAIT_POLLER_H_
 #define CLOISTER_SENTRY_WAIT_POLLER_H_
 
+#include <time.h>
+
 #include <cstdint>
 #include <functional>
 #include <set>
@@ -62,12 +64,21 @@ class Poller {
   // After it returns client is not called any more; as CancelTimer.
   void Unwatch(int fd) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Another thread looks at the host in place of the poller's own, until GiveBack. Look tells of what there
+  // is and of timers that are due, without waiting, as soon as the poller's thread has stepped aside. That
+  // one helps out if there is no Look for a while, and runs what WakeScope holds then.
+  void TakeOver() ABSL_LOCKS_EXCLUDED(mu_);
+  void Look() ABSL_LOCKS_EXCLUDED(mu_);
+  void GiveBack() ABSL_LOCKS_EXCLUDED(mu_);
+
   // Runs work on the poller's thread soon, inside a WakeScope. For threads without a WakeScope.
   void Post(std::function<void()> work) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   Poller() = default;
   void Run();
+  bool StepAsideLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Wait(const timespec* timeout);
   void RunTimers();
   void RunPosted();
   void Dispatch(uint64_t key, uint32_t events);
@@ -81,6 +92,11 @@ class Poller {
   absl::flat_hash_map<uint64_t, int> fd_of_key_ ABSL_GUARDED_BY(mu_);
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mu_);
   const void* running_ ABSL_GUARDED_BY(mu_) = nullptr;  // the client being called
+  bool taken_over_ ABSL_GUARDED_BY(mu_) = false;        // the thread is to step aside
+  bool aside_ ABSL_GUARDED_BY(mu_) = false;             // it has
+  bool looking_ ABSL_GUARDED_BY(mu_) = false;           // the other one
+  uint64_t looks_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::CondVar given_back_;
   MonotonicNs sleeping_until_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t next_key_ ABSL_GUARDED_BY(mu_) = 1;
   UniqueFd epoll_;

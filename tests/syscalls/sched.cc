@@ -1,6 +1,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "tests/util/child.h"
 #include "tests/util/matchers.h"
@@ -32,6 +33,41 @@ TEST(Affinity, OneProcessor) {
                     }) == 0);
       }),
       ExitedWith(0));
+}
+
+// Two that talk all the time: whatever is done to serve them faster, they have the cores that they began
+// with, and so have their children.
+TEST(Affinity, StaysWhileTwoTalk) {
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  ASSERT_THAT(sched_getaffinity(0, sizeof all, &all), SyscallSucceeds());
+  const auto has_all = [&all] {
+    cpu_set_t now;
+    CPU_ZERO(&now);
+    return sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, &all);
+  };
+  int there[2], back[2];
+  ASSERT_THAT(pipe(there), SyscallSucceeds());
+  ASSERT_THAT(pipe(back), SyscallSucceeds());
+  Child echo([&] {
+    close(there[1]);
+    for (char byte; read(there[0], &byte, 1) == 1;) {
+      for (int i = 0; i < 8; ++i) CHILD_CHECK(lseek(there[0], 0, SEEK_SET) == -1);
+      CHILD_CHECK(write(back[1], &byte, 1) == 1);
+    }
+    CHILD_CHECK(has_all());
+  });
+  close(there[0]);
+  for (int i = 0; i < 20'000; ++i) {
+    char byte = 'x';
+    ASSERT_THAT(write(there[1], &byte, 1), SyscallSucceedsWithValue(1));
+    ASSERT_THAT(read(back[0], &byte, 1), SyscallSucceedsWithValue(1));
+    if (i % 500 != 0) continue;
+    ASSERT_TRUE(has_all()) << i;
+    ASSERT_EQ(InChild([&] { CHILD_CHECK(has_all()); }), 0) << i;
+  }
+  close(there[1]);
+  EXPECT_EQ(echo.Wait(), 0);
 }
 
 TEST(Affinity, Errors) {
