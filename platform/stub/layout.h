@@ -28,9 +28,9 @@ inline constexpr uint64_t kPatchBytes = 0x10000;
 inline constexpr uint64_t kSlots = 4096;
 
 // The context region: shared with the sentry alone. Slot i has one page of control (struct Context)
-// and one page that is kept for an inline window of argument bytes.
+// and five of an inline window of argument bytes (window.h).
 inline constexpr uint64_t kContextBase = 0x7fff10000000;
-inline constexpr uint64_t kContextBytes = 8192;
+inline constexpr uint64_t kContextBytes = 6 * 4096;
 inline constexpr uint64_t kContextRegionBytes = kSlots * kContextBytes;
 
 // Signal stacks: private memory. Slot i is found from the stack pointer.

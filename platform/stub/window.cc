@@ -40,10 +40,13 @@ uint64_t SizeOf(const Piece& piece, const user_regs_struct& regs, uint64_t addr)
   return count <= kMostInline && count * piece.size <= kMostInline ? count * piece.size : 0;
 }
 
-// cmpxchg writes, whatever it finds.
+// One word of each page: cmpxchg writes, whatever it finds.
 bool CanWrite(uint64_t addr, uint64_t size) {
-  const uint64_t last = (addr + size - 1) & ~3ul;
-  return stub_cmpxchg(addr & ~3ul, 0, 0) >= 0 && stub_cmpxchg(last, 0, 0) >= 0;
+  const uint64_t end = addr + size;
+  for (uint64_t at = addr; at < end; at = (at | (kPage - 1)) + 1) {
+    if (stub_cmpxchg(at & ~3ul, 0, 0) < 0) return false;
+  }
+  return true;
 }
 
 void CopyIn(Window* window, uint64_t addr, uint64_t size) {
