@@ -2,6 +2,7 @@
 
 #include <asm/prctl.h>
 #include <linux/audit.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -49,6 +50,7 @@ constexpr StubRule kRules[] = {
     {SYS_close_range, "close_range", StubAction::kCloseRange, "lent descriptors, after their mappings"},
     {SYS_sched_yield, "sched_yield", StubAction::kAllow,
      "the guest's own call: nothing but time is given up"},
+    {SYS_futex, "futex", StubAction::kFutex, "a thread at rest waits for its answer"},
     {SYS_exit, "exit", StubAction::kAllow, "a thread ends"},
     {SYS_exit_group, "exit_group", StubAction::kAllow, "the process ends"},
     {SYS_sendmsg, "sendmsg", StubAction::kSendmsg, "the zygote's listener to the sentry, on the boot socket"},
@@ -68,6 +70,7 @@ class Writer {
     Madvise();
     ArchPrctl();
     CloseRange();
+    Futex();
     Sendmsg();
     Ends();
     return bpf_.Finish();
@@ -111,6 +114,8 @@ class Writer {
         return arch_prctl_;
       case StubAction::kCloseRange:
         return close_range_;
+      case StubAction::kFutex:
+        return futex_;
       case StubAction::kSendmsg:
         return sendmsg_;
     }
@@ -199,6 +204,14 @@ class Writer {
     bpf_.Return(kNoSys);
   }
 
+  // futex(word, int op, ...).
+  void Futex() {
+    bpf_.Bind(futex_);
+    bpf_.LoadArgLow(1);
+    bpf_.JumpIfEqual(FUTEX_WAIT, allow_);
+    bpf_.Return(kNoSys);
+  }
+
   // sendmsg(int fd, message, flags).
   void Sendmsg() {
     bpf_.Bind(sendmsg_);
@@ -223,7 +236,7 @@ class Writer {
   const Label trap_ = bpf_.NewLabel(), notify_ = bpf_.NewLabel(), allow_ = bpf_.NewLabel();
   const Label no_sys_ = bpf_.NewLabel(), mmap_ = bpf_.NewLabel(), mremap_ = bpf_.NewLabel();
   const Label mprotect_ = bpf_.NewLabel(), madvise_ = bpf_.NewLabel(), sendmsg_ = bpf_.NewLabel();
-  const Label arch_prctl_ = bpf_.NewLabel(), close_range_ = bpf_.NewLabel();
+  const Label arch_prctl_ = bpf_.NewLabel(), close_range_ = bpf_.NewLabel(), futex_ = bpf_.NewLabel();
 };
 
 }  // namespace

@@ -29,6 +29,7 @@ enum class StubAction : uint8_t {
   kMadvise,     // harmless advice: allowed; else ENOSYS
   kArchPrctl,   // FS and GS base: allowed; else ENOSYS
   kCloseRange,  // the descriptors that the sentry lends, without flags: allowed; else ENOSYS
+  kFutex,       // waiting, without further flags: allowed; else ENOSYS
   kSendmsg,     // on the boot socket: allowed; else ENOSYS
 };
 

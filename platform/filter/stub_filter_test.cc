@@ -2,6 +2,7 @@
 
 #include <asm/prctl.h>
 #include <linux/audit.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -68,6 +69,7 @@ TEST_F(StubFilterTest, OnlyTheListedCallsPassTheGate) {
       case SYS_rt_sigreturn:
       case SYS_close:
       case SYS_sched_yield:
+      case SYS_futex:
       case SYS_exit:
       case SYS_exit_group:
         EXPECT_EQ(Gate(nr), SECCOMP_RET_ALLOW) << nr;
@@ -77,6 +79,14 @@ TEST_F(StubFilterTest, OnlyTheListedCallsPassTheGate) {
     }
   }
   EXPECT_EQ(Gate(kDoorbell), SECCOMP_RET_USER_NOTIF);
+}
+
+TEST_F(StubFilterTest, AFutexIsOnlyWaitedFor) {
+  EXPECT_EQ(Gate(SYS_futex, {0x1000, FUTEX_WAIT}), SECCOMP_RET_ALLOW);
+  for (uint64_t op :
+       {FUTEX_WAKE, FUTEX_REQUEUE, FUTEX_LOCK_PI, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, FUTEX_WAKE_OP}) {
+    EXPECT_EQ(Gate(SYS_futex, {0x1000, op}), kNoSys) << op;
+  }
 }
 
 TEST_F(StubFilterTest, MapsOnlyPrivateAnonymousMemoryUnasked) {

@@ -38,8 +38,8 @@ enum class Answer : int64_t {
   kOps = 1,
   kClone = 2,
   kExit = 3,
-  kAdopt =
-      4,  // to a thread that is to end: it becomes another one, as soon as that one's maker has been here
+  kAdopt = 4,  // to a thread that is to end: it becomes another one, as soon as that one's maker was here
+  kRest = 5,   // not the answer: that comes by Context::rested
 };
 
 // A forked child says which one it is when it maps its context region: the token of its clone is in those
@@ -115,7 +115,8 @@ struct Context {
   uint64_t cycle;                // sentry to stub: which watch this is
   alignas(64) uint32_t reply;    // kNoReply …
   uint32_t writes;               // sentry to stub, before reply: results in the window
-  int64_t answer;                // sentry to stub, before reply
+  int64_t answer;                // sentry to stub, before reply or rested
+  uint32_t rested;  // 1: the answer to a thread at rest, which waits for it by futex(2), is there
 
   // Stub to sentry.
   alignas(64) uint64_t event;  // of a posted request

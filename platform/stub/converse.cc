@@ -11,12 +11,22 @@ constexpr long kEIntr = 4, kEFault = 14;
 // How long a posted event is waited for before the thread sleeps. A pause is some 40 to 140 cycles.
 constexpr int kPatience = 1500;
 constexpr uint64_t kTrapFlag = 0x100;
+constexpr int kFutexWait = 0;
 
 uint64_t SlotOf(const Context* context) {
   return (reinterpret_cast<uint64_t>(context) - kContextBase) / kContextBytes;
 }
 
 bool Replied(Context* context) { return __atomic_load_n(&context->reply, __ATOMIC_ACQUIRE) == kReplied; }
+
+// The doorbell's answer, or the one that comes later. An interrupt is found on the way out.
+long AwaitRested(Context* context, long answer) {
+  if (answer != static_cast<long>(Answer::kRest)) return answer;
+  while (__atomic_load_n(&context->rested, __ATOMIC_ACQUIRE) == 0) {
+    stub_call(__NR_futex, reinterpret_cast<uint64_t>(&context->rested), kFutexWait, 0, 0);
+  }
+  return context->answer;
+}
 
 // A worker looks at this thread: the answer comes without the host's help, if it comes soon.
 // cycle is read before the event is posted: the answer may belong to the next watch already.
@@ -31,7 +41,7 @@ long AwaitReply(Context* context, uint64_t cycle) {
                                    __ATOMIC_ACQUIRE)) {
     return context->answer;
   }
-  return Ring(Event::kSleep, cycle);
+  return AwaitRested(context, Ring(Event::kSleep, cycle));
 }
 
 // Whether the guest can go on without rt_sigreturn(2).
@@ -91,13 +101,14 @@ long Ask(Context* context, Event event) {
   context->event = static_cast<uint64_t>(event);
   const uint64_t cycle = context->cycle;
   context->writes = 0;
+  __atomic_store_n(&context->rested, 0, __ATOMIC_RELAXED);
   __atomic_store_n(&context->reply, kNoReply, __ATOMIC_RELAXED);
   uint32_t watched = kWatched;
   if (__atomic_compare_exchange_n(&context->request, &watched, kPosted, false, __ATOMIC_SEQ_CST,
                                   __ATOMIC_RELAXED)) {
     return AwaitReply(context, cycle);
   }
-  return Ring(event, context->token);
+  return AwaitRested(context, Ring(event, context->token));
 }
 
 void Obey(Context* context, UContext* uc, long answer) {

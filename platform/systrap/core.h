@@ -11,6 +11,7 @@
 #include "platform/systrap/host_process.h"
 #include "platform/systrap/housekeeper.h"
 #include "platform/systrap/listener.h"
+#include "platform/systrap/rests.h"
 #include "platform/systrap/thread_table.h"
 #include "platform/systrap/turns.h"
 #include "platform/systrap/watch.h"
@@ -34,6 +35,7 @@ struct Core {
   bool suggests_patches = true;                  // SystrapOptions'
   Turns turns;
   ThreadTable threads;
+  Rests rests{&threads};
   Processes processes;
   Births births;
   Housekeeper housekeeper;

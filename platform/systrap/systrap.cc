@@ -67,7 +67,7 @@ class Systrap final : public platform::Platform {
   size_t fp_state_size_ = 0;
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> threads_;
-  std::thread reaper_, housekeeper_;
+  std::thread reaper_, housekeeper_, rests_;
 };
 
 absl::Status Systrap::Boot() {
@@ -127,7 +127,7 @@ absl::Status Systrap::Start() {
   for (const int own : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT}) sigdelset(&all, own);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   // A thread's first host calls are its library's own: a filter that comes now must not meet them.
-  absl::BlockingCounter begun(workers_ + 2);
+  absl::BlockingCounter begun(workers_ + 3);
   const auto make = [&begun](auto run) {
     return std::thread([&begun, run] {
       begun.DecrementCount();
@@ -137,6 +137,7 @@ absl::Status Systrap::Start() {
   for (int i = 0; i < workers_; ++i) threads_.push_back(make([this] { dispatcher_.Work(); }));
   reaper_ = make([this] { dispatcher_.Reap(stopping_); });
   housekeeper_ = make([this] { core_.housekeeper.Run(); });
+  rests_ = make([this] { core_.rests.Run(); });
   begun.Wait();
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   spares_.Start();
@@ -177,6 +178,8 @@ Systrap::~Systrap() {
     for (std::thread& worker : threads_) worker.join();
     core_.housekeeper.Stop();
     housekeeper_.join();
+    core_.rests.Stop();
+    rests_.join();
   }
   for (const Ref<Thread>& child : core_.births.TakeOld(absl::InfiniteFuture())) child->Gone(0);
   for (const Ref<HostProcess>& process : core_.processes.All()) {

@@ -1,9 +1,12 @@
 #include "platform/systrap/thread.h"
 
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log/log.h"
 #include "platform/systrap/core.h"
@@ -14,7 +17,6 @@ namespace {
 
 constexpr uint32_t kBornBit = 1;
 constexpr uint32_t kAnsweredBit = 2;
-constexpr int kLongBurst = 16;  // calls between two waits, after which a thread counts as busy all the time
 constexpr uint64_t kUserCs = 0x33;  // asm/segment.h: __USER_CS and __USER_DS
 constexpr uint64_t kUserSs = 0x2b;
 
@@ -105,7 +107,11 @@ void Thread::ReleaseSignalMask() { Quick(context_->quick.held).store(0); }
 
 bool Thread::BeginAnswer() {
   State expected = State::kStopped;
-  if (state_.compare_exchange_strong(expected, State::kRunning)) return true;
+  if (state_.compare_exchange_strong(expected, State::kRunning)) {
+    // One that was told to rest is answered like one that has posted.
+    posted_ |= long_wait_.End();
+    return true;
+  }
   if (expected == State::kRunning) LOG(kError, "host thread %d was answered twice", tid_.load());
   return false;
 }
@@ -164,13 +170,34 @@ void Thread::SendToSleeper() {
   core_->listener->Send(id, answer);
 }
 
+// Nothing of the thread is looked at behind the wake: it runs.
+void Thread::WakeRested() {
+  sleep_.store(0);
+  Word(context_->rested).store(1);
+  syscall(SYS_futex, &context_->rested, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+}
+
+bool Thread::Rest(int64_t parked_before) {
+  if (state_.load() != State::kStopped) return false;
+  if (long_wait_.since() > parked_before) return true;
+  if (long_wait_.Tell()) {
+    core_->listener->Send(notif_id_, static_cast<int64_t>(stub::Answer::kRest));
+  } else if (uint32_t rang = kRang; sleep_.compare_exchange_strong(rang, kTold)) {
+    core_->listener->Send(sleep_id_.load(), static_cast<int64_t>(stub::Answer::kRest));
+  }
+  return false;
+}
+
 void Thread::Deliver() {
   answered_at_ = NowNs();
   if (posted_) {
     std::atomic_ref<int64_t>(context_->answer)
         .store(static_cast<int64_t>(answer_), std::memory_order_relaxed);
+    const bool rests = long_wait_.HasLeft();
     const uint32_t before = Word(context_->reply).exchange(stub::kReplied);
-    if (before == stub::kSleeping && (sleep_.fetch_or(kAnswered) & kRang) != 0) SendToSleeper();
+    const uint32_t sleep = before == stub::kSleeping ? sleep_.fetch_or(kAnswered) : 0;
+    if (rests || (sleep & kTold) != 0) WakeRested();
+    if ((sleep & kRang) != 0) SendToSleeper();
   } else {
     PlaceAnswer();
     const bool sent = answer_ == stub::Answer::kOps && lender_.LendAndSend(*core_->listener, notif_id_);
@@ -195,7 +222,7 @@ void Thread::Exit() {
   const bool has_frame = !posted_ && std::atomic_ref(context_->frame).load() != 0;
   idles_ = has_frame && process_->MayIdle(*this);
   if (idles_ || process_->KeepFirst(*this)) {
-    WillWait();
+    window_.Settle();
     state_.store(State::kStopped);
   } else {
     FinishAnswer(stub::Answer::kExit);
@@ -218,8 +245,10 @@ void Thread::LeaveMemory() {
 
 void Thread::WillWait() {
   window_.Settle();
-  if (quick_returns_ < kLongBurst) quick_returns_ = 0;
+  habit.Waits();
   if (posted_) Word(context_->wait_long).store(1, std::memory_order_relaxed);
+  long_wait_.Begin(NowNs(), !posted_);
+  core_->rests.Parked(core_->threads.size());
 }
 
 // A thread that has not rung yet looks at `interrupted` before it runs, after the host has written its id.

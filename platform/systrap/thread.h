@@ -10,11 +10,13 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "platform/api/guest_thread.h"
+#include "platform/systrap/call_habit.h"
 #include "platform/systrap/expected_calls.h"
 #include "platform/systrap/home_cores.h"
 #include "platform/systrap/host_process.h"
 #include "platform/systrap/inline_window.h"
 #include "platform/systrap/lender.h"
+#include "platform/systrap/long_wait.h"
 #include "platform/systrap/program_memory.h"
 
 namespace cloister::systrap {
@@ -71,7 +73,7 @@ class Thread final : public platform::GuestThread {
   bool OnSleep(uint64_t id, uint64_t cycle);
   // Serves the event of a request that was claimed.
   bool OnPosted();
-  // mmap or mremap: lets it happen if it is the next one that was asked for.
+  // mmap or mremap: it happens if it is the next that was asked for.
   bool OnMapping(uint64_t id, const seccomp_data& data);
   bool OnClone(uint64_t id, const seccomp_data& data);
   // The host process exists and has said hello; a forked one by its first mapping.
@@ -87,16 +89,18 @@ class Thread final : public platform::GuestThread {
   // Gives a thread made in advance to its user; false if it is gone already.
   bool Adopt(platform::TrapHandler* handler) ABSL_LOCKS_EXCLUDED(handler_mu_);
 
+  // For Rests: if the thread has waited in a doorbell since before `parked_before`, it leaves it, and its
+  // answer comes by a futex. True: it has waited, but not so long.
+  bool Rest(int64_t parked_before);
+
   // For HostProcess: the answer that Exit held back.
   void LeaveAtLast();
   // Its host thread sleeps in the doorbell of its exit and may become another one.
   bool idles() const { return idles_; }
 
-  // --- For Watch. Arm, CallsOften and ReturnsSoon: owner. ---
+  // --- For Watch. Arm: owner. ---
   pid_t bound_tid() const { return tid_.load(); }  // 0: its host thread has not been heard of yet
-  bool CallsOften() const;
-  // The last two calls came soon after their answers.
-  bool ReturnsSoon() const;
+  CallHabit habit;
   // From the next answer on the stub posts instead of ringing.
   void Arm(int64_t now);
   // Takes a posted request, if there is one: true for one caller alone, who then owns the thread.
@@ -105,13 +109,10 @@ class Thread final : public platform::GuestThread {
   // From now on the stub rings. kClaimed: it has posted before, and the caller owns the thread.
   enum class Disarmed { kRings, kClaimed };
   Disarmed Disarm();
-  void MissedWatch();
   std::atomic<bool> listed{false};  // Watch's
   HomeCores home_cores;             // Watch's, under its lock
 
-  // For the log.
-  std::string Describe() const;
-
+  std::string Describe() const;  // for the log
   HostProcess& process() { return *process_; }
   platform::CloneKind kind() const { return kind_; }
 
@@ -136,13 +137,13 @@ class Thread final : public platform::GuestThread {
   bool RunsAtBirth();
   bool AnswerHello(uint64_t id);
   void EndClone(bool failed);
-  void CountReturn();
   bool HasPosted() const;
   bool Claim(uint64_t cycle);
   void WatchNext();
   void RunsOn();
   void PlaceAnswer();
   void SendToSleeper();
+  void WakeRested();
 
   Core* const core_;
   const Ref<HostProcess> process_;
@@ -167,13 +168,12 @@ class Thread final : public platform::GuestThread {
   bool in_background_ = false;  // nobody waits for what it does: the zygote
   bool leaves_core_ = false;    // its answer is to wake it on another core: this worker will spin on this one
   int64_t answered_at_ = 0;
-  int quick_returns_ = 0;  // events that came soon after an answer, in a row, without a wait
-  uint64_t cycle_ = 0;     // of the last watch
+  uint64_t cycle_ = 0;  // of the last watch
 
   std::atomic<uint64_t> armed_{0};  // 2 * cycle + 1; + 1 once it is claimed
   std::atomic<int64_t> armed_at_{0};
-  std::atomic<int> returns_wanted_{4};  // before the next watch; more after one in vain
-  std::atomic<uint32_t> sleep_{0};      // kRang, kAnswered: whoever is second answers the sleeper
+  LongWait long_wait_;
+  std::atomic<uint32_t> sleep_{0};  // kRang, kAnswered: whoever is second answers the sleeper; or kTold
   std::atomic<uint64_t> sleep_id_{0};
 
   stub::Answer answer_ = stub::Answer::kResume;
@@ -189,8 +189,7 @@ class Thread final : public platform::GuestThread {
   Ref<Thread> child_;
 
   absl::Mutex handler_mu_;  // leaf lock; for changing the handler, not for calling it
-  static constexpr uint32_t kRang = 1, kAnswered = 2;  // sleep_
-
+  static constexpr uint32_t kRang = 1, kAnswered = 2, kTold = 4;  // sleep_; kTold: to rest
   std::atomic<platform::TrapHandler*> handler_;
   bool gone_ ABSL_GUARDED_BY(handler_mu_) = false;
 };

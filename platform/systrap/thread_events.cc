@@ -19,7 +19,6 @@ constexpr uint32_t kBornBit = 1;
 constexpr uint32_t kAnsweredBit = 2;
 
 constexpr int64_t kSoonNs = 60'000;  // from an answer to the next event of a thread that calls often
-constexpr int kFewReturns = 2, kManyReturns = 1024;
 
 // A copy that the compiler may not split into a second look at guest memory.
 template <typename T>
@@ -39,7 +38,7 @@ bool Thread::OnDoorbell(uint64_t id, stub::Event event) {
   if (!Stop()) return false;
   posted_ = false;
   notif_id_ = id;
-  CountReturn();
+  habit.Called(NowNs() - answered_at_ < kSoonNs);
   return Serve(event);
 }
 
@@ -62,7 +61,7 @@ void Thread::RunsOn() {
 
 bool Thread::OnPosted() {
   posted_ = true;
-  CountReturn();
+  habit.Called(NowNs() - answered_at_ < kSoonNs);
   return Serve(static_cast<stub::Event>(CopyOnce(context_->event)));
 }
 
@@ -76,12 +75,6 @@ bool Thread::OnSleep(uint64_t id, uint64_t cycle) {
   }
   return !Claim(cycle) || OnPosted();
 }
-
-void Thread::CountReturn() { quick_returns_ = NowNs() - answered_at_ < kSoonNs ? quick_returns_ + 1 : 0; }
-
-bool Thread::CallsOften() const { return quick_returns_ >= returns_wanted_.load(std::memory_order_relaxed); }
-
-bool Thread::ReturnsSoon() const { return quick_returns_ >= kFewReturns; }
 
 void Thread::Arm(int64_t now) {
   ++cycle_;
@@ -106,8 +99,7 @@ bool Thread::ClaimIfPosted() {
 bool Thread::Claim(uint64_t cycle) {
   uint64_t armed = 2 * cycle + 1;
   if (!armed_.compare_exchange_strong(armed, armed + 1) || !Stop()) return false;
-  returns_wanted_.store(std::max(kFewReturns, returns_wanted_.load(std::memory_order_relaxed) / 2),
-                        std::memory_order_relaxed);
+  habit.Paid();
   return true;
 }
 
@@ -117,11 +109,6 @@ Thread::Disarmed Thread::Disarm() {
   uint32_t seen = stub::kWatched;
   std::atomic_ref(context_->request).compare_exchange_strong(seen, stub::kUnwatched);
   return unclaimed && seen == stub::kPosted && Claim(armed / 2) ? Disarmed::kClaimed : Disarmed::kRings;
-}
-
-void Thread::MissedWatch() {
-  returns_wanted_.store(std::min(kManyReturns, returns_wanted_.load(std::memory_order_relaxed) * 2),
-                        std::memory_order_relaxed);
 }
 
 bool Thread::Stop() {

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <array>
+#include <atomic>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -20,6 +21,7 @@ class ThreadTable {
     Shard& shard = ShardOf(tid);
     absl::MutexLock lock(&shard.mu);
     std::swap(shard.threads[tid], thread);
+    if (!thread) size_.fetch_add(1, std::memory_order_relaxed);
   }
 
   Ref<Thread> Find(pid_t tid) {
@@ -38,6 +40,18 @@ class ThreadTable {
     if (found == shard.threads.end() || found->second.get() != thread) return;
     last = std::move(found->second);
     shard.threads.erase(found);
+    size_.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  size_t size() const { return size_.load(std::memory_order_relaxed); }
+
+  std::vector<Ref<Thread>> All() {
+    std::vector<Ref<Thread>> all;
+    for (Shard& shard : shards_) {
+      absl::MutexLock lock(&shard.mu);
+      for (const auto& [tid, thread] : shard.threads) all.push_back(thread);
+    }
+    return all;
   }
 
  private:
@@ -49,6 +63,7 @@ class ThreadTable {
   Shard& ShardOf(pid_t tid) { return shards_[static_cast<size_t>(tid) % kShards]; }
 
   std::array<Shard, kShards> shards_;
+  std::atomic<size_t> size_{0};
 };
 
 }  // namespace cloister::systrap

@@ -40,8 +40,8 @@ bool Watch::CoreIsFree(int more) const {
 // A thread that comes to a watcher that is there costs nothing.
 bool Watch::MayWatch(const Thread& thread, int64_t now) {
   if (watchers_.load(std::memory_order_relaxed) > 0) return crowd_.core() >= 0 || CoreIsFree(0);
-  if (crowd_.MayBegin(turns_->running(), now)) return thread.ReturnsSoon();
-  return now >= not_before_.load(std::memory_order_relaxed) && CoreIsFree(1) && thread.CallsOften();
+  if (crowd_.MayBegin(turns_->running(), now)) return thread.habit.CallsSoon();
+  return now >= not_before_.load(std::memory_order_relaxed) && CoreIsFree(1) && thread.habit.CallsOften();
 }
 
 bool Watch::List(Thread& thread) {
@@ -175,7 +175,7 @@ Ref<Thread> Watch::Await(View* view) {
   watchers_.fetch_sub(1);
   if (posted) return posted;
   EndCrowd(view);
-  for (const Ref<Thread>& thread : view->threads) thread->MissedWatch();
+  for (const Ref<Thread>& thread : view->threads) thread->habit.Missed();
   Refresh(view);
   if (watchers_.load() == 0) posted = DropAll(*view);
   if (!posted) *view = View();
