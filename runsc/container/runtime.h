@@ -12,7 +12,7 @@ struct Runtime {
     kHost,  // the container's: joined by path, new, or the caller's, as config.json says
   };
   std::string root;  // absolute; parent of the containers' directories
-  std::string platform = "systrap";
+  std::string platform;  // systrap, ptrace; empty: what the host allows
   Network network = Network::kHost;
   bool strace = false;
   std::string debug_level = "warning";

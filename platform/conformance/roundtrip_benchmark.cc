@@ -8,12 +8,17 @@
 #include <string_view>
 
 #include "absl/time/clock.h"
+#include "platform/conformance/test_guest.h"
 #include "platform/systrap/systrap.h"
-#include "platform/systrap/test_guest.h"
 
 namespace cloister::systrap {
 namespace {
 
+using guest::kCode;
+using guest::kData;
+using guest::kRegion;
+using guest::kStack;
+using guest::Label;
 using platform::AfterOps;
 using platform::CloneKind;
 using platform::CloneRequest;
