@@ -1,64 +1,45 @@
 """The platform ptrace: a container's life on it, and when it is taken without being asked for."""
-import ctypes
 import os
 import signal
-import struct
 import subprocess
+import sys
 import tempfile
 import unittest
 
-from harness import OciTest, PATIENCE
-from test_terminal import Screen
+import test_kill
+import test_lifecycle
+import test_terminal
+from harness import HERE, OciTest, PATIENCE
 
 PTRACE = "--platform=ptrace"
 
-# seccomp(2) and its filter, for x86-64.
-SYS_SECCOMP, SET_MODE_FILTER, NEW_LISTENER = 317, 1, 8
-PR_SET_NO_NEW_PRIVS = 38
-ALLOW_ALL = struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF_RET, SECCOMP_RET_ALLOW
 
+class OnPtrace:
+    """Another test class' tests, on this platform."""
 
-def take_the_listener():
-    """In a child before exec: a filter with a listener, so that none of its descendants can have another."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    code = ctypes.create_string_buffer(ALLOW_ALL)
-    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 1, ctypes.addressof(code)))
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    listener = libc.syscall(SYS_SECCOMP, SET_MODE_FILTER, NEW_LISTENER, program)
-    if listener < 0:
-        raise OSError(ctypes.get_errno(), "seccomp")
-
-
-class PtraceTest(OciTest):
     def setUp(self):
         super().setUp()
         self.runsc.flags.append(PTRACE)
 
+
+class PtraceKillTest(OnPtrace, test_kill.KillTest):
+    pass
+
+
+class PtraceLifecycleTest(OnPtrace, test_lifecycle.LifecycleTest):
+    pass
+
+
+class PtraceTerminalTest(OnPtrace, test_terminal.TerminalTest):
+    pass
+
+class PtraceTest(OnPtrace, OciTest):
     def test_output_and_exit_status(self):
         result = self.run_shell("echo out; echo $((6 * 7)) | sed s/4/x/; exit 3")
         self.assertEqual((3, "out\nx2\n"), (result.status, result.out), result)
 
     def test_killed_program(self):
-        self.assertEqual(128 + signal.SIGSEGV, self.run_shell("kill -SEGV $$").status)
-
-    def test_exec_in_a_running_container(self):
-        container = self.runsc.start_detached(self.bundle(["/bin/sleep", "1000"]))
-        result = self.runsc.call("exec", container, "/bin/sh", "-c", "tr '\\0' ' ' </proc/1/cmdline; exit 5")
-        self.assertEqual((5, "/bin/sleep 1000 "), (result.status, result.out), result)
-        self.assertEqual(0, self.runsc.call("kill", container, "KILL").status)
-
-    def test_terminal(self):
-        bundle = self.bundle(["/bin/bash", "--norc"], terminal=True)
-        screen = Screen(self.runsc.argv("run", "--bundle", bundle, self.runsc.new_id()))
-        screen.type("PS1='READY'$((1+1))'> '\n")
-        screen.expect("READY2> ")
-        screen.type("sleep 1000\n")
-        screen.expect("sleep 1000")
-        screen.type("\x03")
-        screen.expect("READY2> ")
-        screen.type("echo status=$?; exit 7\n")
-        screen.expect("status=130")
-        self.assertEqual(7, screen.process.wait(PATIENCE))
+        self.assertEqual(128 + signal.SIGSEGV, self.run_shell("/bin/sh -c 'kill -SEGV $$'; exit $?").status)
 
     def test_threads(self):
         script = ("import threading\nlock = threading.Lock()\nseen = []\n"
@@ -86,9 +67,9 @@ class FallbackTest(OciTest):
         with tempfile.TemporaryDirectory() as where:
             log = os.path.join(where, "log")
             bundle = self.bundle(["/bin/sh", "-c", "echo $((40 + 2))"])
-            done = subprocess.run(self.runsc.argv("--debug-log", log, *flags, "run", "--bundle", bundle, self.runsc.new_id()),
-                                  preexec_fn=take_the_listener, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                  timeout=PATIENCE, check=False)
+            command = self.runsc.argv("--debug-log", log, *flags, "run", "--bundle", bundle, self.runsc.new_id())
+            done = subprocess.run([sys.executable, os.path.join(HERE, "under_a_listener.py"), *command],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False)
             with open(log, encoding="utf-8") as lines:
                 return done, [line for line in lines if "platform" in line]
 
