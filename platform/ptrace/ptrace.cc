@@ -21,7 +21,7 @@ class Ptrace final : public platform::Platform {
     const auto process = MakeRef<Process>(MakeRef<Space>());
     const auto thread = MakeRef<Thread>(&tracer_, process, handler, Thread::Birth::kStopped);
     process->Add(thread);
-    tracer_.Order(thread, Tracer::Task::kBirth);
+    tracer_.Tell(thread, Order::Task::kBirth);
     return Ref<platform::GuestThread>(thread);
   }
   uint64_t task_size() const override { return stub::kImageBase; }

@@ -25,7 +25,7 @@ bool Thread::BeginAnswer() {
 
 void Thread::Give(Answer answer) {
   answer_ = answer;
-  tracer_->Order(Ref<Thread>(this), Tracer::Task::kAnswer);
+  tracer_->Tell(Ref<Thread>(this), Order::Task::kAnswer);
 }
 
 void Thread::Resume() {

@@ -40,7 +40,7 @@ ErrnoOr<Ref<platform::GuestThread>> Thread::Clone(const platform::CloneRequest& 
   if (request.set_tls) child->tls_ = request.tls;
   request.child_handler->OnBorn(*child);
   if (!BeginAnswer()) {  // this thread is gone, and its child never will be
-    tracer_->Order(child, Tracer::Task::kFarewell);
+    tracer_->Tell(child, Order::Task::kFarewell);
     return Ref<platform::GuestThread>(child);
   }
   child_ = child;

@@ -152,7 +152,7 @@ std::optional<int64_t> Thread::StartFileMmap(const platform::HostOp& op) {
   return std::nullopt;
 }
 
-void Thread::HasTurn() { tracer_->Order(Ref<Thread>(this), Tracer::Task::kGoOn); }
+void Thread::HasTurn() { tracer_->Tell(Ref<Thread>(this), Order::Task::kGoOn); }
 
 int64_t Thread::ArchPrctl(const platform::HostOp& op) {
   const uint64_t value = op.args[1];

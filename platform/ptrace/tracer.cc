@@ -55,87 +55,71 @@ absl::Status Tracer::Start() {
 }
 
 void Tracer::Stop() {
-  stopping_.store(true);
-  {
-    absl::MutexLock lock(&mu_);
-    waiter_.Ring();
-  }
+  orders_.Stop();
   if (thread_.joinable()) thread_.join();
   zygote_.Reap();
   while (TakeOrders()) {
-    for (const Errand& errand : std::exchange(orders_, {})) errand.thread->Gone(0);
+    for (const Order& order : std::exchange(todo_, {})) order.thread->Gone(0);
   }
 }
 
-void Tracer::Order(Ref<Thread> thread, Task task) {
+void Tracer::Tell(Ref<Thread> thread, Order::Task task) {
+  Order order = {std::move(thread), task};
   if (here == this) {
-    orders_.push_back({std::move(thread), task});
-    return;
+    todo_.push_back(std::move(order));
+  } else {
+    orders_.Post(std::move(order));
   }
-  absl::MutexLock lock(&mu_);
-  others_orders_.push_back({std::move(thread), task});
-  if (others_orders_.size() == 1) waiter_.Ring();
 }
 
 bool Tracer::TakeOrders() {
-  std::vector<Errand> taken;
-  {
-    absl::MutexLock lock(&mu_);
-    waiter_.Silence();
-    taken.swap(others_orders_);
-  }
-  for (Errand& errand : taken) orders_.push_back(std::move(errand));
-  return !orders_.empty();
+  for (Order& order : orders_.Take()) todo_.push_back(std::move(order));
+  return !todo_.empty();
 }
 
 void Tracer::RunOrders() {
   while (TakeOrders()) {
-    const Errand errand = std::move(orders_.front());
-    orders_.pop_front();
-    Do(errand);
+    const Order order = std::move(todo_.front());
+    todo_.pop_front();
+    Do(order);
   }
 }
 
-void Tracer::Do(const Errand& errand) {
-  switch (errand.task) {
-    case Task::kAnswer:
-      errand.thread->CarryOut();
+void Tracer::Do(const Order& order) {
+  switch (order.task) {
+    case Order::Task::kAnswer:
+      order.thread->CarryOut();
       return;
-    case Task::kBirth:
-      zygote_.Fork(errand.thread);
+    case Order::Task::kBirth:
+      zygote_.Fork(order.thread);
       return;
-    case Task::kGoOn:
-      errand.thread->GoOn();
+    case Order::Task::kGoOn:
+      order.thread->GoOn();
       return;
-    case Task::kFarewell:
-      errand.thread->Gone(0);
+    case Order::Task::kFarewell:
+      order.thread->Gone(0);
       return;
   }
-}
-
-// All children are dead.
-void Tracer::AwaitOrder() {
-  absl::MutexLock lock(&mu_);
-  auto some = [this]()
-                  ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !others_orders_.empty() || stopping_.load(); };
-  mu_.Await(absl::Condition(&some));
 }
 
 void Tracer::Run() {
   bool killing = false;
   for (;;) {
-    if (!stopping_.load()) {
-      RunOrders();
-    } else if (!std::exchange(killing, true)) {
-      KillAll();
-    } else {
+    if (killing) {
       TakeOrders();
+    } else {
+      RunOrders();
+    }
+    // Behind the last look at the orders, which silences the bell.
+    if (!killing && stopping()) {
+      killing = true;
+      KillAll();
     }
     siginfo_t info;
     const int failed = waiter_.Wait(&info);
     if (failed == ECHILD) {
       if (killing) return;
-      AwaitOrder();
+      orders_.Await();
     } else if (failed == 0 && (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED)) {
       OnStop(info.si_pid, info.si_status);
     } else if (failed == 0) {
@@ -175,7 +159,7 @@ void Tracer::OnFirstStop(pid_t tid) {
   const Ref<Thread> child = std::move(found->second);
   births_.erase(found);
   threads_[tid] = child;
-  if (stopping_.load()) child->KillProcess();
+  if (stopping()) child->KillProcess();
   child->OnBirth(tid, regs);
 }
 
@@ -195,7 +179,7 @@ void Tracer::OnEnd(const siginfo_t& info) {
     return;
   }
   const bool from_outside = by_signal && info.si_status == SIGKILL && !process.killed();
-  if (from_outside && !stopping_.load()) TellKilledOutside(info.si_pid);
+  if (from_outside && !stopping()) TellKilledOutside(info.si_pid);
   for (const Ref<Thread>& left : process.Bury()) left->Gone(WaitStatus(info));
 }
 

@@ -1,19 +1,15 @@
 #ifndef CLOISTER_PLATFORM_PTRACE_TRACER_H_
 #define CLOISTER_PLATFORM_PTRACE_TRACER_H_
 
-#include <atomic>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <set>
 #include <thread>
-#include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "platform/ptrace/file_sender.h"
+#include "platform/ptrace/orders.h"
 #include "platform/ptrace/thread.h"
 #include "platform/ptrace/waiter.h"
 #include "platform/ptrace/zygote.h"
@@ -24,14 +20,6 @@ namespace cloister::ptrace {
 // for orders, and calls the TrapHandlers.
 class Tracer {
  public:
-  // Something that is done on the tracer's thread, never inside of the call that asks for it.
-  enum class Task {
-    kAnswer,   // carry out the thread's answer
-    kBirth,    // have the zygote fork it
-    kGoOn,     // its next operation
-    kFarewell  // it never was, or is no more
-  };
-
   Tracer(LaunchedZygote zygote, std::function<void(pid_t)> on_killed_outside);
   ~Tracer();
 
@@ -41,7 +29,7 @@ class Tracer {
   void Stop();
 
   // Anyone.
-  void Order(Ref<Thread> thread, Task task) ABSL_LOCKS_EXCLUDED(mu_);
+  void Tell(Ref<Thread> thread, Order::Task task);
 
   // ---- The tracer's thread ----
   // Until a child's first stop it is known by a token in its registers.
@@ -51,21 +39,16 @@ class Tracer {
   // Whether a child of that id ended before it was known.
   bool TakeUnknownEnd(pid_t tid) { return unknown_ends_.erase(tid) != 0; }
   FileSender& files() { return files_; }
-  bool stopping() const { return stopping_.load(); }
+  bool stopping() const { return orders_.stopping(); }
   void TellKilledOutside(pid_t pid) {
     if (on_killed_outside_) on_killed_outside_(pid);
   }
 
  private:
-  struct Errand {
-    Ref<Thread> thread;
-    Task task;
-  };
   void Run();
-  void RunOrders() ABSL_LOCKS_EXCLUDED(mu_);
-  bool TakeOrders() ABSL_LOCKS_EXCLUDED(mu_);
-  void Do(const Errand& errand);
-  void AwaitOrder() ABSL_LOCKS_EXCLUDED(mu_);
+  void RunOrders();
+  bool TakeOrders();
+  void Do(const Order& order);
   void OnStop(pid_t tid, int status);
   void OnFirstStop(pid_t tid);
   void OnEnd(const siginfo_t& info);
@@ -74,13 +57,10 @@ class Tracer {
   const std::function<void(pid_t)> on_killed_outside_;
   Waiter waiter_;
   std::thread thread_;
-  std::atomic<bool> stopping_{false};
-
-  absl::Mutex mu_;  // leaf lock
-  std::vector<Errand> others_orders_ ABSL_GUARDED_BY(mu_);
+  Orders orders_{&waiter_};
 
   // The tracer's thread.
-  std::deque<Errand> orders_;
+  std::deque<Order> todo_;
   absl::flat_hash_map<pid_t, Ref<Thread>> threads_;
   absl::flat_hash_map<uint64_t, Ref<Thread>> births_;
   std::set<pid_t> unknown_ends_;  // while there are births

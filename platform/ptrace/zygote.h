@@ -29,8 +29,8 @@ class Zygote final : public platform::TrapHandler {
  public:
   Zygote(Tracer* tracer, const LaunchedZygote& launched);
 
-  // Makes the caller its tracer, says so by our end of the socket, and leaves nothing of what execve(2) made but the image, the scratch page
-  // and the vDSO.
+  // Makes the caller its tracer, says so by our end of the socket, and leaves nothing of what execve(2) made
+  // but the image, the scratch page and the vDSO.
   absl::Status Seize(int socket);
   Thread& thread() { return *thread_; }
 
