@@ -55,8 +55,8 @@ constexpr int LentFd(uint64_t slot) { return kFirstInjectedFd + kLentFds * stati
 // The doorbell: a number that no kernel has a call for; the filter sends it to the sentry.
 inline constexpr uint64_t kDoorbellNr = 4000;
 
-// Exit statuses of a zygote that got no seccomp listener: another filter of its process has one already, or the
-// host's kernel has none such.
+// Exit statuses of a zygote that got no seccomp listener: another filter of its process has one already, or
+// the host's kernel has none such.
 inline constexpr int kListenerIsTaken = 15;
 inline constexpr int kNoListener = 21;
 

@@ -24,8 +24,9 @@ inline constexpr uint64_t kTraceeGateEnd = kGate + 0x1000;
 inline constexpr uint64_t kTraceeScratch = kContextBase;
 inline constexpr uint64_t kTraceeScratchBytes = 4096;
 
-// A socket of packets. The zygote says TraceeBoot, gets its filter, and waits for one byte, which says that it is
-// traced: it stops by int3 then. Later on files come that way. It is a tracee's only descriptor; the next one is 0.
+// A socket of packets. The zygote says TraceeBoot, gets its filter, and waits for one byte, which says that
+// it is traced: it stops by int3 then. Later on files come that way. It is a tracee's only descriptor; the
+// next one is 0.
 inline constexpr int kTraceeSocket = TRACEE_SOCKET;
 inline constexpr int kTraceeFdLimit = 16;
 
