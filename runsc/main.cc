@@ -7,6 +7,7 @@
 #include "gofer/server/filter.h"
 #include "gofer/server/gofer_main.h"
 #include "platform/filter/stub_filter.h"
+#include "platform/filter/tracee_filter.h"
 #include "runsc/cmd/filter_tables.h"
 #include "runsc/cmd/runsc.h"
 #include "runsc/sandbox/monitor.h"
@@ -16,14 +17,18 @@
 
 namespace {
 
-void AddFilterTables() {
-  for (const cloister::boot::AllowedSyscall& allowed : cloister::boot::SentrySyscalls()) {
+void AddFilterTables(std::string_view platform) {
+  const bool ptrace = platform == "ptrace";
+  const auto interception =
+      ptrace ? cloister::boot::Interception::kPtrace : cloister::boot::Interception::kSystrap;
+  for (const cloister::boot::AllowedSyscall& allowed : cloister::boot::SentrySyscalls(interception)) {
     cloister::cmd::AddFilterRule("sentry", allowed.name, allowed.reason);
   }
   for (const cloister::gofer::AllowedSyscall& allowed : cloister::gofer::GoferSyscalls()) {
     cloister::cmd::AddFilterRule("gofer", allowed.name, allowed.reason);
   }
-  for (const cloister::filter::StubRule& rule : cloister::filter::StubRules()) {
+  for (const cloister::filter::StubRule& rule :
+       ptrace ? cloister::filter::TraceeRules() : cloister::filter::StubRules()) {
     cloister::cmd::AddFilterRule("stub", rule.name, rule.reason);
   }
 }

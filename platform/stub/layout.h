@@ -46,7 +46,6 @@ constexpr uint64_t LaunchAddress(uint64_t slot) { return StackAddress(slot) + kL
 
 inline constexpr int kBootFd = 3;            // a socket; closed when the zygote has booted
 inline constexpr int kArenaFd = 4;           // the memfd of all context regions
-inline constexpr int kImageFd = 5;           // the image itself; close-on-exec
 inline constexpr int kFirstInjectedFd = 10;  // from here on: files that the sentry lends for mappings
 inline constexpr int kLentFds = 2;           // for each slot: a program and its interpreter
 inline constexpr int kFdLimit = kFirstInjectedFd + kLentFds * static_cast<int>(kSlots) + 1;
@@ -55,6 +54,11 @@ constexpr int LentFd(uint64_t slot) { return kFirstInjectedFd + kLentFds * stati
 
 // The doorbell: a number that no kernel has a call for; the filter sends it to the sentry.
 inline constexpr uint64_t kDoorbellNr = 4000;
+
+// Exit statuses of a zygote that got no seccomp listener: another filter of its process has one already, or
+// the host's kernel has none such.
+inline constexpr int kListenerIsTaken = 15;
+inline constexpr int kNoListener = 21;
 
 // The one host signal that interrupts a guest thread.
 inline constexpr int kInterruptSignal = 23;  // SIGURG

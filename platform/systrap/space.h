@@ -4,12 +4,12 @@
 #include <sys/types.h>
 
 #include <bitset>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "base/error/errno_or.h"
 #include "platform/api/address_space.h"
+#include "platform/process/memory.h"
 #include "platform/systrap/arena.h"
 
 namespace cloister::systrap {
@@ -23,11 +23,11 @@ class Space final : public RefCounted {
       : arena_(arena), index_(index), slot_limit_(slot_limit) {}
 
   // platform::AddressSpace's.
-  size_t Read(uint64_t addr, std::span<std::byte> dst) ABSL_LOCKS_EXCLUDED(mu_);
-  size_t Write(uint64_t addr, std::span<const std::byte> src) ABSL_LOCKS_EXCLUDED(mu_);
-  uint64_t CpuTimeNs() const ABSL_LOCKS_EXCLUDED(mu_);
+  size_t Read(uint64_t addr, std::span<std::byte> dst);
+  size_t Write(uint64_t addr, std::span<const std::byte> src);
+  uint64_t CpuTimeNs() const { return memory_.CpuTimeNs(); }
   // As Write, past the inline window.
-  size_t WriteMemory(uint64_t addr, std::span<const std::byte> src) ABSL_LOCKS_EXCLUDED(mu_);
+  size_t WriteMemory(uint64_t addr, std::span<const std::byte> src) { return memory_.Write(addr, src); }
 
   uint32_t index() const { return index_; }
   stub::Context* context(uint32_t slot) const { return arena_->context(index_, slot); }
@@ -43,8 +43,8 @@ class Space final : public RefCounted {
 
   // Host processes by which the memory can be reached. After RemoveProcess has returned, nobody
   // uses the pid any more, so that it may be reaped.
-  void AddProcess(pid_t pid) ABSL_LOCKS_EXCLUDED(mu_);
-  void RemoveProcess(pid_t pid) ABSL_LOCKS_EXCLUDED(mu_);
+  void AddProcess(pid_t pid) { memory_.AddProcess(pid); }
+  void RemoveProcess(pid_t pid) { memory_.RemoveProcess(pid); }
 
  private:
   ~Space() override { arena_->Give(index_); }
@@ -52,8 +52,8 @@ class Space final : public RefCounted {
   Arena* const arena_;
   const uint32_t index_;
   const uint32_t slot_limit_;
-  mutable absl::Mutex mu_;  // leaf lock
-  std::vector<pid_t> pids_ ABSL_GUARDED_BY(mu_);
+  process::Memory memory_;
+  absl::Mutex mu_;  // leaf lock
   std::bitset<stub::kSlots> used_ ABSL_GUARDED_BY(mu_);
   uint32_t search_from_ ABSL_GUARDED_BY(mu_) = 0;
   uint32_t slots_seen_ ABSL_GUARDED_BY(mu_) = 0;  // none from here on was ever taken

@@ -27,6 +27,8 @@ struct SystrapOptions {
 // filter traps; a signal handler inside hands it to the sentry through shared memory and a
 // seccomp-notify doorbell. See platform/stub and platform/filter.
 //
+// FailedPrecondition: the host gives no seccomp listener, and has to be served another way.
+//
 // Executes the zygote from which all stubs are forked, so it takes what a sentry gives up later:
 // vfork, execveat, memfd_create, personality, /proc. The caller must have the uid that it keeps,
 // and at least the stub's (empty) capabilities: process_vm_readv(2) checks both. All children of

@@ -27,16 +27,18 @@ absl::StatusOr<int> PrintTasks(container::Container& container) {
 }  // namespace
 
 absl::StatusOr<int> RunDebug(const Globals& globals, const Args& args) {
-  Flags flags("runsc debug", "filters | syscalls | unimplemented ID | tasks ID",
-              "filters: the host system calls that sentry, gofer and stubs may make, and why.\n"
-              "syscalls: the system calls of Linux and how much of each a container has, as JSON.\n"
-              "unimplemented: system calls that a container made and that are missing, or there in part.\n"
-              "tasks: every task of a container and what it waits on.");
+  Flags flags(
+      "runsc debug", "filters | syscalls | unimplemented ID | tasks ID",
+      "filters: the host system calls that sentry, gofer and stubs may make, and why, on the platform of\n"
+      "--platform.\n"
+      "syscalls: the system calls of Linux and how much of each a container has, as JSON.\n"
+      "unimplemented: system calls that a container made and that are missing, or there in part.\n"
+      "tasks: every task of a container and what it waits on.");
   RETURN_IF_ERROR(flags.Parse(args));
   RETURN_IF_ERROR(CheckCount(flags, "debug", 1, 2));
   const Args& words = flags.positionals();
   if (words[0] == "filters") {
-    fputs(FormatFilters().c_str(), stdout);
+    fputs(FormatFilters(globals.runtime.platform).c_str(), stdout);
     return 0;
   }
   if (words[0] == "syscalls") {

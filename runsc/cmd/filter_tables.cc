@@ -23,12 +23,12 @@ std::vector<Table>& Tables() {
   return *tables;
 }
 
-void (*source)() = nullptr;
+void (*source)(std::string_view) = nullptr;
 std::string (*syscall_source)() = nullptr;
 
 }  // namespace
 
-void SetFilterSource(void (*add_all)()) { source = add_all; }
+void SetFilterSource(void (*add_all)(std::string_view)) { source = add_all; }
 
 void SetSyscallSource(std::string (*as_json)()) { syscall_source = as_json; }
 
@@ -42,8 +42,8 @@ void AddFilterRule(std::string_view process, std::string_view name, std::string_
   table->rules.push_back({std::string(name), std::string(reason)});
 }
 
-std::string FormatFilters() {
-  if (source != nullptr && Tables().empty()) source();
+std::string FormatFilters(std::string_view platform) {
+  if (source != nullptr && Tables().empty()) source(platform);
   std::string text;
   for (const Table& table : Tables()) {
     absl::StrAppendFormat(&text, "%s: %d host system calls\n", table.process, table.rules.size());

@@ -9,8 +9,8 @@ namespace cloister::cmd {
 // "runsc debug filters" prints the allow-lists of the sandbox's processes. The tables belong to the
 // rooms whose processes they bind; main, which knows them all, hands them over.
 
-// Called when they are asked for; calls AddFilterRule once for each rule.
-void SetFilterSource(void (*add_all)());
+// Called when they are asked for, with --platform's value; calls AddFilterRule once for each rule.
+void SetFilterSource(void (*add_all)(std::string_view platform));
 
 void AddFilterRule(std::string_view process, std::string_view name, std::string_view reason);
 
@@ -19,7 +19,7 @@ void SetSyscallSource(std::string (*as_json)());
 std::string FormatSyscalls();
 
 // One block for each process: its name and the number of its rules, then a line a rule.
-std::string FormatFilters();
+std::string FormatFilters(std::string_view platform);
 
 }  // namespace cloister::cmd
 

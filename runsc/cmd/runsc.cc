@@ -23,8 +23,8 @@ constexpr int kUnknownVerb = 3;
 
 // As they stand on the command line, before they are checked.
 struct RawGlobals {
-  std::string root, log, log_format = "text", debug_log, platform = "systrap", network,
-                         file_access = "exclusive", spin = "on", patch = "on";
+  std::string root, log, log_format = "text", debug_log, platform, network, file_access = "exclusive",
+                         spin = "on", patch = "on";
   std::string overlay, rootless, cgroup_manager;
   bool debug = false, strace = false, systemd_cgroup = false, version = false;
 };
@@ -36,7 +36,9 @@ void Declare(Flags* flags, RawGlobals* raw) {
   flags->String("log-format", &raw->log_format, "text or json");
   flags->Bool("debug", &raw->debug, "write everything to the debug log");
   flags->String("debug-log", &raw->debug_log, "file for the records of all processes");
-  flags->String("platform", &raw->platform, "systrap");
+  flags->String(
+      "platform", &raw->platform,
+      "systrap, or ptrace: slow, for hosts that give no seccomp listener. Default: what the host allows");
   flags->String("network", &raw->network,
                 "none: loopback only; host (default): the network namespace that config.json gives");
   flags->Bool("strace", &raw->strace, "write every system call to the debug log");
@@ -88,7 +90,7 @@ absl::Status OpenDebugLog(const RawGlobals& raw, container::Runtime* runtime) {
 
 absl::StatusOr<Globals> Check(const RawGlobals& raw) {
   RETURN_IF_ERROR(OneOf("log-format", raw.log_format, {"text", "json"}));
-  RETURN_IF_ERROR(OneOf("platform", raw.platform, {"systrap"}));
+  if (!raw.platform.empty()) RETURN_IF_ERROR(OneOf("platform", raw.platform, {"systrap", "ptrace"}));
   RETURN_IF_ERROR(OneOf("file-access", raw.file_access, {"exclusive", "shared"}));
   RETURN_IF_ERROR(OneOf("spin", raw.spin, {"on", "off"}));
   RETURN_IF_ERROR(OneOf("patch", raw.patch, {"on", "off"}));

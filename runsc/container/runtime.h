@@ -11,8 +11,8 @@ struct Runtime {
     kNone,  // a network namespace of the sandbox's own, loopback only
     kHost,  // the container's: joined by path, new, or the caller's, as config.json says
   };
-  std::string root;  // absolute; parent of the containers' directories
-  std::string platform = "systrap";
+  std::string root;      // absolute; parent of the containers' directories
+  std::string platform;  // systrap, ptrace; empty: what the host allows
   Network network = Network::kHost;
   bool strace = false;
   std::string debug_level = "warning";

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <span>
 
 #include "base/error/status.h"
 
@@ -21,13 +22,21 @@
 namespace cloister::boot {
 namespace {
 
-constexpr AllowedSyscall kSyscalls[] = {
-    // The platform.
+// What the platform alone needs.
+constexpr AllowedSyscall kOfSystrap[] = {
     {SYS_ioctl, "ioctl", "seccomp listener; modes and size of the container's terminal (listed commands)"},
+    {SYS_kill, "kill", "ends a guest process"},
+};
+constexpr AllowedSyscall kOfPtrace[] = {
+    {SYS_ioctl, "ioctl", "modes and size of the container's terminal (listed commands)"},
+    {SYS_ptrace, "ptrace", "runs and stops guest threads, and calls the host in them"},
+};
+
+constexpr AllowedSyscall kSyscalls[] = {
+    // Every platform.
     {SYS_process_vm_readv, "process_vm_readv", "guest memory, read"},
     {SYS_process_vm_writev, "process_vm_writev", "guest memory, write"},
     {SYS_tgkill, "tgkill", "interrupts a guest thread"},
-    {SYS_kill, "kill", "ends a guest process"},
     {SYS_waitid, "waitid", "reaps guest processes"},
     {SYS_sched_setaffinity, "sched_setaffinity", "a guest thread's affinity"},
     {SYS_sched_getaffinity, "sched_getaffinity", "a guest thread's affinity"},
@@ -90,22 +99,18 @@ constexpr AllowedSyscall kSyscalls[] = {
     {SYS_setsockopt, "setsockopt", "a guest's internet socket"},
 };
 
-constexpr AllowedIoctl kIoctls[] = {
+constexpr AllowedIoctl kListenerIoctls[] = {
     {SECCOMP_IOCTL_NOTIF_RECV, "SECCOMP_IOCTL_NOTIF_RECV"},
     {SECCOMP_IOCTL_NOTIF_SEND, "SECCOMP_IOCTL_NOTIF_SEND"},
     {SECCOMP_IOCTL_NOTIF_ADDFD, "SECCOMP_IOCTL_NOTIF_ADDFD"},
     {SECCOMP_IOCTL_NOTIF_ID_VALID, "SECCOMP_IOCTL_NOTIF_ID_VALID"},
     {SECCOMP_IOCTL_NOTIF_SET_FLAGS, "SECCOMP_IOCTL_NOTIF_SET_FLAGS"},
-    {TCGETS, "TCGETS"},
-    {TCSETS, "TCSETS"},
-    {TCSETSW, "TCSETSW"},
-    {TCSETSF, "TCSETSF"},
-    {TIOCGWINSZ, "TIOCGWINSZ"},
-    {TIOCSWINSZ, "TIOCSWINSZ"},
-    {TCFLSH, "TCFLSH"},
-    {FIONREAD, "FIONREAD"},
-    {TIOCOUTQ, "TIOCOUTQ"},
-    {SIOCATMARK, "SIOCATMARK"},
+};
+
+constexpr AllowedIoctl kIoctls[] = {
+    {TCGETS, "TCGETS"},         {TCSETS, "TCSETS"},         {TCSETSW, "TCSETSW"}, {TCSETSF, "TCSETSF"},
+    {TIOCGWINSZ, "TIOCGWINSZ"}, {TIOCSWINSZ, "TIOCSWINSZ"}, {TCFLSH, "TCFLSH"},   {FIONREAD, "FIONREAD"},
+    {TIOCOUTQ, "TIOCOUTQ"},     {SIOCATMARK, "SIOCATMARK"},
 };
 
 int violation_log_fd = -1;
@@ -122,8 +127,8 @@ void OnViolation(int, siginfo_t* info, void*) {
   _exit(128 + SIGSYS);
 }
 
-absl::Status AddRules(scmp_filter_ctx filter) {
-  for (const AllowedSyscall& allowed : kSyscalls) {
+absl::Status AddRules(scmp_filter_ctx filter, Interception interception) {
+  for (const AllowedSyscall& allowed : SentrySyscalls(interception)) {
     if (allowed.number == SYS_ioctl) continue;
     const int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed.number, 0);
     if (failed != 0) return HostError(-failed, allowed.name);
@@ -131,7 +136,7 @@ absl::Status AddRules(scmp_filter_ctx filter) {
   // The libraries' look for files (the number of CPUs, a time zone) finds none, as in an empty root.
   const int failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), SYS_openat, 0);
   if (failed != 0) return HostError(-failed, "openat");
-  for (const AllowedIoctl& allowed : kIoctls) {
+  for (const AllowedIoctl& allowed : SentryIoctls(interception)) {
     const int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SYS_ioctl, 1,
                                         SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, allowed.command));
     if (failed != 0) return HostError(-failed, allowed.name);
@@ -141,10 +146,23 @@ absl::Status AddRules(scmp_filter_ctx filter) {
 
 }  // namespace
 
-std::span<const AllowedSyscall> SentrySyscalls() { return kSyscalls; }
-std::span<const AllowedIoctl> SentryIoctls() { return kIoctls; }
+std::vector<AllowedSyscall> SentrySyscalls(Interception interception) {
+  std::vector<AllowedSyscall> all;
+  const bool ptrace = interception == Interception::kPtrace;
+  for (const AllowedSyscall& own : ptrace ? std::span(kOfPtrace) : std::span(kOfSystrap)) all.push_back(own);
+  for (const AllowedSyscall& common : kSyscalls) all.push_back(common);
+  return all;
+}
 
-absl::Status LoadSentryFilter(int log_fd) {
+std::vector<AllowedIoctl> SentryIoctls(Interception interception) {
+  std::vector<AllowedIoctl> all(std::begin(kIoctls), std::end(kIoctls));
+  if (interception == Interception::kSystrap) {
+    all.insert(all.begin(), std::begin(kListenerIoctls), std::end(kListenerIoctls));
+  }
+  return all;
+}
+
+absl::Status LoadSentryFilter(Interception interception, int log_fd) {
   violation_log_fd = log_fd;
   struct sigaction action = {};
   action.sa_sigaction = OnViolation;
@@ -152,7 +170,7 @@ absl::Status LoadSentryFilter(int log_fd) {
   if (sigaction(SIGSYS, &action, nullptr) != 0) return HostErrorNow("sigaction");
   const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
   if (filter == nullptr) return absl::ResourceExhaustedError("seccomp_init");
-  absl::Status status = AddRules(filter);
+  absl::Status status = AddRules(filter, interception);
   if (status.ok()) {
     seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);

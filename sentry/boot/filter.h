@@ -1,11 +1,14 @@
 #ifndef CLOISTER_SENTRY_BOOT_FILTER_H_
 #define CLOISTER_SENTRY_BOOT_FILTER_H_
 
-#include <span>
+#include <vector>
 
 #include "absl/status/status.h"
 
 namespace cloister::boot {
+
+// How guests are intercepted: the platform that the sentry runs on.
+enum class Interception { kSystrap, kPtrace };
 
 // One host syscall that the sentry may make once the guest runs, and why.
 struct AllowedSyscall {
@@ -15,18 +18,18 @@ struct AllowedSyscall {
 };
 
 // The whole list: what "runsc debug filters" prints and a test holds to at most 60.
-std::span<const AllowedSyscall> SentrySyscalls();
+std::vector<AllowedSyscall> SentrySyscalls(Interception interception);
 
 // ioctl(2) commands that may pass; every other is refused.
 struct AllowedIoctl {
   unsigned long command;
   const char* name;
 };
-std::span<const AllowedIoctl> SentryIoctls();
+std::vector<AllowedIoctl> SentryIoctls(Interception interception);
 
 // Confines every thread of this process for good. A call outside the list ends the sandbox; the
 // log (log_fd) then names it.
-absl::Status LoadSentryFilter(int log_fd);
+absl::Status LoadSentryFilter(Interception interception, int log_fd);
 
 }  // namespace cloister::boot
 

@@ -17,6 +17,7 @@
 #include "base/error/status.h"
 #include "base/host/unique_fd.h"
 #include "base/log/log.h"
+#include "platform/ptrace/ptrace.h"
 #include "platform/systrap/systrap.h"
 #include "sentry/boot/control_server.h"
 #include "sentry/boot/file_systems.h"
@@ -85,20 +86,33 @@ task::Machine MachineOf(const control::BootConfig& config) {
   return machine;
 }
 
-absl::StatusOr<std::unique_ptr<platform::Platform>> MakePlatform(const control::BootConfig& config) {
-  if (config.platform() != "systrap" && !config.platform().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("unknown platform \"", config.platform(), "\""));
+[[noreturn]] void EndWithStub(pid_t pid) {
+  LOG(kError, "stub %d was killed from outside; the sandbox ends", pid);
+  _exit(1);
+}
+
+struct ChosenPlatform {
+  std::unique_ptr<platform::Platform> platform;
+  Interception interception = Interception::kSystrap;
+};
+
+absl::StatusOr<ChosenPlatform> MakePlatform(const control::BootConfig& config) {
+  if (config.platform() != "ptrace") {
+    systrap::SystrapOptions options;
+    options.spin = !config.no_spin();
+    options.patch = !config.no_patch();
+    static wait::WorkerSideline sideline;
+    options.sideline = &sideline;
+    options.on_killed_outside = EndWithStub;
+    auto systrap = systrap::NewSystrap(options);
+    if (systrap.ok()) return ChosenPlatform{*std::move(systrap), Interception::kSystrap};
+    const bool may_fall_back = config.platform().empty() && absl::IsFailedPrecondition(systrap.status());
+    if (!may_fall_back) return systrap.status();
+    LOG(kWarning, "the platform is ptrace, which is slow: %s", FirstLine(systrap.status()));
   }
-  systrap::SystrapOptions options;
-  options.spin = !config.no_spin();
-  options.patch = !config.no_patch();
-  static wait::WorkerSideline sideline;
-  options.sideline = &sideline;
-  options.on_killed_outside = [](pid_t pid) {
-    LOG(kError, "stub %d was killed from outside; the sandbox ends", pid);
-    _exit(1);
-  };
-  return systrap::NewSystrap(options);
+  ptrace::PtraceOptions options;
+  options.on_killed_outside = EndWithStub;
+  return ChosenPlatform{TRY_STATUS(ptrace::NewPtrace(options)), Interception::kPtrace};
 }
 
 std::vector<UniqueFd> DonatedFds(const control::BootConfig& config) {
@@ -130,9 +144,10 @@ struct Sentry {
 };
 
 absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
-  std::unique_ptr<platform::Platform> platform = TRY_STATUS(MakePlatform(config));
+  ChosenPlatform chosen = TRY_STATUS(MakePlatform(config));
   RETURN_IF_ERROR(wait::Poller::Get().Start());
-  sentry->kernel = std::make_unique<task::Kernel>(std::move(platform), MachineOf(config), syscalls::Dispatch);
+  sentry->kernel =
+      std::make_unique<task::Kernel>(std::move(chosen.platform), MachineOf(config), syscalls::Dispatch);
   task::Kernel& kernel = *sentry->kernel;
   tmp::MemoryBudget::Get().SetLimit(kernel.machine().total_memory / tmp::kPageSize / 2);
   if (config.strace()) kernel.SetTracer(syscalls::Trace);
@@ -154,7 +169,7 @@ absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
   sentry->control = std::make_unique<ControlServer>(UniqueFd(control::BOOT_FD_CONTROL), *sentry->sandbox);
   RETURN_IF_ERROR(sentry->control->Prepare());
   RETURN_IF_ERROR(sentry->control->EndWith(control::BOOT_FD_GOFER));
-  return LoadSentryFilter(control::BOOT_FD_LOG);
+  return LoadSentryFilter(chosen.interception, control::BOOT_FD_LOG);
 }
 
 void TellReady(const absl::Status& status) {

@@ -61,10 +61,8 @@ class BadInputTest(OciTest):
     def test_unknown_platform(self):
         if self.runsc.name == "runc":
             self.skipTest("runc has no platforms")
-        for platform in ("nonsense", "ptrace"):
-            with self.subTest(platform=platform):
-                self.refuse(self.runsc.call(f"--platform={platform}", "run", "--bundle", self.bundle(["/bin/true"]), self.runsc.new_id()),
-                            "--platform", "systrap")
+        self.refuse(self.runsc.call("--platform=nonsense", "run", "--bundle", self.bundle(["/bin/true"]), self.runsc.new_id()),
+                    "--platform", "systrap", "ptrace")
 
     def test_unknown_command_and_flags(self):
         self.refuse(self.runsc.call("no-such-command")) if self.runsc.name != "runc" else None

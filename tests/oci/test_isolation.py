@@ -138,7 +138,7 @@ class IsolationTest(OciTest):
             return False
 
     def test_filters_are_short(self):
-        for flags, most in (([], 75), (["--network=none"], 60)):
+        for flags, most in (([], 75), (["--network=none"], 60), (["--platform=ptrace"], 75), (["--platform=ptrace", "--network=none"], 60)):
             text = subprocess.run([self.runsc.path, *flags, "debug", "filters"], capture_output=True, text=True, check=True).stdout
             sizes = {name: int(size) for name, size in re.findall(r"^(\S+): (\d+) host system calls$", text, re.M)}
             self.assertEqual({"sentry", "gofer", "stub"}, set(sizes))

@@ -1,7 +1,10 @@
 """syscall_test: one GoogleTest program, run on the host and in the sandbox."""
 
-# Platforms of runsc that the programs are run on.
-PLATFORMS = ["systrap"]
+# Platforms of runsc that the programs are run on, and the tags by which tools/test finds them.
+PLATFORMS = {
+    "ptrace": "ptrace",
+    "systrap": "sandbox",
+}
 
 def syscall_test(name, size = "small"):
     """name.cc becomes the static program `name`, and the tests `name_host` and `name_<platform>`.
@@ -29,7 +32,7 @@ def syscall_test(name, size = "small"):
         data = [name],
         tags = ["host"],
     )
-    for platform in PLATFORMS:
+    for platform, tag in PLATFORMS.items():
         native.sh_test(
             name = name + "_" + platform,
             size = size,
@@ -45,5 +48,5 @@ def syscall_test(name, size = "small"):
                 "known_differences.txt",
                 "//runsc",
             ],
-            tags = ["sandbox"],
+            tags = [tag],
         )

@@ -83,7 +83,7 @@ void ExpectInterruptionsAreSettled(Read read_byte, long interrupted) {
     action.sa_flags = flags;
     ASSERT_EQ(sigaction(SIGALRM, &action, &before), 0);
     for (int i = 0; i < 20; ++i) {
-      const itimerval soon = {{0, 0}, {0, 300}};
+      const itimerval soon = {{0, 0}, {0, 3000}};
       ASSERT_EQ(setitimer(ITIMER_REAL, &soon, nullptr), 0);
       if (flags == 0) {
         ASSERT_EQ(read_byte(in.get(), &byte), interrupted);

@@ -1,5 +1,5 @@
-#ifndef CLOISTER_PLATFORM_SYSTRAP_TEST_GUEST_H_
-#define CLOISTER_PLATFORM_SYSTRAP_TEST_GUEST_H_
+#ifndef CLOISTER_PLATFORM_CONFORMANCE_TEST_GUEST_H_
+#define CLOISTER_PLATFORM_CONFORMANCE_TEST_GUEST_H_
 
 #include <sys/mman.h>
 
@@ -23,7 +23,7 @@ extern const char guest_begin[], guest_end[], guest_call[], guest_fault[], guest
     guest_wait_flag[], guest_ud2[], guest_vsyscall[];
 }
 
-namespace cloister::systrap {
+namespace cloister::guest {
 
 inline constexpr uint64_t kCode = 0x10000000;
 inline constexpr uint64_t kData = 0x20000000;
@@ -129,6 +129,6 @@ inline Ref<platform::GuestThread> NewGuest(platform::Platform& platform, Recorde
   return thread;
 }
 
-}  // namespace cloister::systrap
+}  // namespace cloister::guest
 
-#endif  // CLOISTER_PLATFORM_SYSTRAP_TEST_GUEST_H_
+#endif  // CLOISTER_PLATFORM_CONFORMANCE_TEST_GUEST_H_

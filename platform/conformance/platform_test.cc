@@ -1,5 +1,3 @@
-#include "platform/systrap/systrap.h"
-
 #include <asm/prctl.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -9,9 +7,11 @@
 #include <cstring>
 
 #include "gtest/gtest.h"
-#include "platform/systrap/test_guest.h"
+#include "platform/conformance/test_guest.h"
+#include "platform/ptrace/ptrace.h"
+#include "platform/systrap/systrap.h"
 
-namespace cloister::systrap {
+namespace cloister::guest {
 namespace {
 
 using platform::AfterOps;
@@ -21,13 +21,22 @@ using platform::GuestThread;
 using platform::HostOp;
 using platform::Trap;
 
-class SystrapTest : public testing::Test {
+// A platform, by name.
+struct Maker {
+  const char* name;
+  absl::StatusOr<std::unique_ptr<platform::Platform>> (*make)();
+};
+absl::StatusOr<std::unique_ptr<platform::Platform>> MakeSystrap() { return systrap::NewSystrap({}); }
+absl::StatusOr<std::unique_ptr<platform::Platform>> MakePtrace() { return ptrace::NewPtrace({}); }
+
+class PlatformTest : public testing::TestWithParam<Maker> {
  protected:
   void SetUp() override {
-    auto made = NewSystrap({});
+    auto made = GetParam().make();
     ASSERT_TRUE(made.ok()) << made.status();
     platform_ = std::move(*made);
-    ASSERT_TRUE(platform_->Start().ok());
+    const absl::Status started = platform_->Start();
+    ASSERT_TRUE(started.ok()) << started;
     guest_ = NewGuest(*platform_, recorder_);
     ASSERT_TRUE(guest_);
   }
@@ -79,7 +88,16 @@ class SystrapTest : public testing::Test {
   Ref<GuestThread> guest_;
 };
 
-TEST_F(SystrapTest, SyscallTrapsWithItsRegistersAndTakesTheAnswer) {
+// What is systrap's own.
+class SystrapOnlyTest : public PlatformTest {};
+INSTANTIATE_TEST_SUITE_P(Own, SystrapOnlyTest, testing::Values(Maker{"systrap", MakeSystrap}),
+                         [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(All, PlatformTest,
+                         testing::Values(Maker{"systrap", MakeSystrap}, Maker{"ptrace", MakePtrace}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST_P(PlatformTest, SyscallTrapsWithItsRegistersAndTakesTheAnswer) {
   auto& regs = guest_->regs();
   regs.rdi = 1, regs.rsi = 2, regs.rdx = 3, regs.r10 = 4, regs.r8 = 5, regs.r9 = ~0ull;
   Go(*guest_, guest_call);
@@ -97,7 +115,7 @@ TEST_F(SystrapTest, SyscallTrapsWithItsRegistersAndTakesTheAnswer) {
   EXPECT_EQ(regs.rbx, 77u);
 }
 
-TEST_F(SystrapTest, FaultIsReportedWithItsAddress) {
+TEST_P(PlatformTest, FaultIsReportedWithItsAddress) {
   Go(*guest_, guest_fault);
   const Trap trap = AwaitTrap(Trap::Kind::kFault);
   EXPECT_EQ(trap.fault.signo, SIGSEGV);
@@ -108,7 +126,7 @@ TEST_F(SystrapTest, FaultIsReportedWithItsAddress) {
   EXPECT_EQ(guest_->regs().rip, Label(guest_fault) + 5);
 }
 
-TEST_F(SystrapTest, OtherFaults) {
+TEST_P(PlatformTest, OtherFaults) {
   Go(*guest_, guest_ud2);
   EXPECT_EQ(AwaitTrap(Trap::Kind::kFault).fault.signo, SIGILL);
   Go(*guest_, guest_int80);
@@ -118,7 +136,7 @@ TEST_F(SystrapTest, OtherFaults) {
   EXPECT_EQ(guest_->regs().rip, Label(guest_int80) + 5) << "at the instruction";
 }
 
-TEST_F(SystrapTest, InterruptStopsASpinningGuest) {
+TEST_P(PlatformTest, InterruptStopsASpinningGuest) {
   for (int i = 0; i < 100; ++i) {
     Go(*guest_, guest_spin);
     guest_->Interrupt();
@@ -126,13 +144,13 @@ TEST_F(SystrapTest, InterruptStopsASpinningGuest) {
   }
 }
 
-TEST_F(SystrapTest, InterruptOfAStoppedGuestIsRemembered) {
+TEST_P(PlatformTest, InterruptOfAStoppedGuestIsRemembered) {
   guest_->Interrupt();
   Go(*guest_, guest_spin);
   AwaitTrap(Trap::Kind::kInterrupt);
 }
 
-TEST_F(SystrapTest, AnonymousMemory) {
+TEST_P(PlatformTest, AnonymousMemory) {
   constexpr uint64_t kAt = 0x40000000;
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
   EXPECT_EQ(Op(HostOp::Mmap(kAt, 0x3000, PROT_READ | PROT_WRITE, flags, -1, 0)), int64_t{kAt});
@@ -148,7 +166,7 @@ TEST_F(SystrapTest, AnonymousMemory) {
   EXPECT_EQ(Op(HostOp::Munmap(1, 1)), -EINVAL);
 }
 
-TEST_F(SystrapTest, CopiesStopAtThePageThatCannotBeAccessed) {
+TEST_P(PlatformTest, CopiesStopAtThePageThatCannotBeAccessed) {
   constexpr uint64_t kAt = 0x40000000;
   Op(HostOp::Mmap(kAt, 0x2000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
   Op(HostOp::Mprotect(kAt + 0x1000, 0x1000, PROT_READ));
@@ -158,7 +176,7 @@ TEST_F(SystrapTest, CopiesStopAtThePageThatCannotBeAccessed) {
   EXPECT_EQ(guest_->address_space().Read(kAt + 0x2000, buffer), 0u);
 }
 
-TEST_F(SystrapTest, FileMappingsAreSharedWithTheSentry) {
+TEST_P(PlatformTest, FileMappingsAreSharedWithTheSentry) {
   constexpr uint64_t kAt = 0x40000000;
   int files[2];
   for (int i = 0; i < 2; ++i) {
@@ -187,7 +205,7 @@ TEST_F(SystrapTest, FileMappingsAreSharedWithTheSentry) {
   for (int file : files) close(file);
 }
 
-TEST_F(SystrapTest, OperationsStopAtTheFirstFailure) {
+TEST_P(PlatformTest, OperationsStopAtTheFirstFailure) {
   const HostOp ops[] = {HostOp::Munmap(0x40000000, 0x1000), HostOp::Munmap(1, 1),
                         HostOp::Munmap(kCode, kRegion)};
   const Trap trap = RunOps(recorder_, *guest_, ops);
@@ -196,7 +214,7 @@ TEST_F(SystrapTest, OperationsStopAtTheFirstFailure) {
   EXPECT_EQ(Op(HostOp::Mmap(0x40000000, 0x1000, PROT_READ, MAP_PRIVATE | MAP_FIXED, 1000000, 0)), -EBADF);
 }
 
-TEST_F(SystrapTest, OperationsMayResumeTheGuest) {
+TEST_P(PlatformTest, OperationsMayResumeTheGuest) {
   Go(*guest_, guest_call);
   AwaitCall(1234);
   guest_->regs().rax = 5;
@@ -209,7 +227,7 @@ TEST_F(SystrapTest, OperationsMayResumeTheGuest) {
   EXPECT_EQ(AwaitTrap(Trap::Kind::kOpsDone).result, -EINVAL);
 }
 
-TEST_F(SystrapTest, CompareExchange) {
+TEST_P(PlatformTest, CompareExchange) {
   Poke(*guest_, kData, 7);
   EXPECT_EQ(Op(HostOp::CompareExchange(kData, 8, 9)), 7);
   EXPECT_EQ(Op(HostOp::CompareExchange(kData, 7, 0xffffffff)), 7);
@@ -217,7 +235,7 @@ TEST_F(SystrapTest, CompareExchange) {
   EXPECT_EQ(Op(HostOp::CompareExchange(0x50000000, 0, 0)), -EFAULT);
 }
 
-TEST_F(SystrapTest, ForkCopiesOnWrite) {
+TEST_P(PlatformTest, ForkCopiesOnWrite) {
   Poke(*guest_, kData, 1);
   Go(*guest_, guest_call);
   AwaitCall(1234);
@@ -254,7 +272,7 @@ TEST_F(SystrapTest, ForkCopiesOnWrite) {
   EXPECT_TRUE(recorder_.AwaitGone(1));
 }
 
-TEST_F(SystrapTest, SharedProcessSeesTheSameMemory) {
+TEST_P(PlatformTest, SharedProcessSeesTheSameMemory) {
   Go(*guest_, guest_call);
   AwaitCall(1234);
   CloneRequest request;
@@ -280,7 +298,7 @@ TEST_F(SystrapTest, SharedProcessSeesTheSameMemory) {
   EXPECT_EQ(Peek(*guest_, kData), 3u) << "the memory lives on";
 }
 
-TEST_F(SystrapTest, ThreadHasItsOwnTls) {
+TEST_P(PlatformTest, ThreadHasItsOwnTls) {
   Poke(*guest_, kData + 0x100, 0x111);
   Poke(*guest_, kData + 0x200, 0x222);
   EXPECT_EQ(Op(HostOp::ArchPrctl(ARCH_SET_FS, kData + 0x100)), 0);
@@ -308,7 +326,7 @@ TEST_F(SystrapTest, ThreadHasItsOwnTls) {
   }
 }
 
-TEST_F(SystrapTest, AHostThreadThatHasEndedBecomesTheNextOne) {
+TEST_P(SystrapOnlyTest, AHostThreadThatHasEndedBecomesTheNextOne) {
   CloneRequest request;
   request.child_handler = &recorder_;
   request.after = AfterOps::kReport;
@@ -340,7 +358,7 @@ TEST_F(SystrapTest, AHostThreadThatHasEndedBecomesTheNextOne) {
   }
 }
 
-TEST_F(SystrapTest, AProcessMayStartAfresh) {
+TEST_P(PlatformTest, AProcessMayStartAfresh) {
   Poke(*guest_, kData, 7);
   const Ref<platform::AddressSpace> before(&guest_->address_space());
   ASSERT_TRUE(guest_->MayStartAfresh());
@@ -369,7 +387,7 @@ TEST_F(SystrapTest, AProcessMayStartAfresh) {
   EXPECT_TRUE(guest_->MayStartAfresh());
 }
 
-TEST_F(SystrapTest, FpStateSurvivesTrapsAndCanBeStoredAndLoaded) {
+TEST_P(PlatformTest, FpStateSurvivesTrapsAndCanBeStoredAndLoaded) {
   auto& regs = guest_->regs();
   regs.rbx = 0x1111, regs.r12 = 0x2222;
   Go(*guest_, guest_fp);
@@ -390,7 +408,7 @@ TEST_F(SystrapTest, FpStateSurvivesTrapsAndCanBeStoredAndLoaded) {
   EXPECT_EQ(platform_->fp_state_size() % 64, 0u);
 }
 
-TEST_F(SystrapTest, BadFpStateFaultsOrIsLegacy) {
+TEST_P(PlatformTest, BadFpStateFaultsOrIsLegacy) {
   Go(*guest_, guest_fp);
   AwaitCall(39);
   EXPECT_GT(Op(HostOp::StoreFpState(kData)), 512);
@@ -405,7 +423,7 @@ TEST_F(SystrapTest, BadFpStateFaultsOrIsLegacy) {
   EXPECT_EQ(AwaitTrap(Trap::Kind::kFault).fault.signo, SIGSEGV);
 }
 
-TEST_F(SystrapTest, DeathFromOutsideIsReported) {
+TEST_P(PlatformTest, DeathFromOutsideIsReported) {
   Go(*guest_, guest_spin);
   kill(guest_->host_pid(), SIGKILL);
   EXPECT_TRUE(recorder_.AwaitGone(1));
@@ -417,7 +435,7 @@ TEST_F(SystrapTest, DeathFromOutsideIsReported) {
   guest_->Resume();
 }
 
-TEST_F(SystrapTest, DeathWhileStoppedIsReported) {
+TEST_P(PlatformTest, DeathWhileStoppedIsReported) {
   Go(*guest_, guest_call);
   AwaitCall(1234);
   guest_->KillProcess();
@@ -425,7 +443,7 @@ TEST_F(SystrapTest, DeathWhileStoppedIsReported) {
   guest_->Resume();
 }
 
-TEST_F(SystrapTest, VsyscallTraps) {
+TEST_P(PlatformTest, VsyscallTraps) {
   Go(*guest_, guest_vsyscall);
   const auto seen = recorder_.Next();
   ASSERT_TRUE(seen);
@@ -437,7 +455,7 @@ TEST_F(SystrapTest, VsyscallTraps) {
   EXPECT_EQ(guest_->regs().rbx, 123u);
 }
 
-TEST_F(SystrapTest, TwoThreadsTrapAtOnce) {
+TEST_P(PlatformTest, TwoThreadsTrapAtOnce) {
   // Answers at once, on the worker.
   class Counter final : public platform::TrapHandler {
    public:
@@ -477,4 +495,4 @@ TEST_F(SystrapTest, TwoThreadsTrapAtOnce) {
 }
 
 }  // namespace
-}  // namespace cloister::systrap
+}  // namespace cloister::guest

@@ -1,4 +1,4 @@
-// Prints what the platform's basic steps cost. Not a test: nothing is judged. usage: [--no-spin]
+// Prints what the platform's basic steps cost. Not a test: nothing is judged. usage: [--no-spin | --ptrace]
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +8,11 @@
 #include <string_view>
 
 #include "absl/time/clock.h"
+#include "platform/conformance/test_guest.h"
+#include "platform/ptrace/ptrace.h"
 #include "platform/systrap/systrap.h"
-#include "platform/systrap/test_guest.h"
 
-namespace cloister::systrap {
+namespace cloister::guest {
 namespace {
 
 using platform::AfterOps;
@@ -185,17 +186,22 @@ Ref<GuestThread> Prepare(platform::Platform& platform, Driver& driver) {
   return guest;
 }
 
-int Main(bool spin) {
-  const absl::Time begin = absl::Now();
-  SystrapOptions options;
+absl::StatusOr<std::unique_ptr<platform::Platform>> Make(bool ptrace, bool spin) {
+  if (ptrace) return ptrace::NewPtrace({});
+  systrap::SystrapOptions options;
   options.spin = spin;
-  auto made = NewSystrap(options);
+  return systrap::NewSystrap(options);
+}
+
+int Main(bool ptrace, bool spin) {
+  const absl::Time begin = absl::Now();
+  auto made = Make(ptrace, spin);
   if (!made.ok()) {
     fprintf(stderr, "%s\n", made.status().ToString().c_str());
     return 1;
   }
   std::unique_ptr<platform::Platform> platform = std::move(*made);
-  Print("NewSystrap", 1, absl::Now() - begin);
+  Print("new platform", 1, absl::Now() - begin);
   Check(platform->Start().ok(), "Start");
   Driver driver;
   Ref<GuestThread> guest = Prepare(*platform, driver);
@@ -215,8 +221,9 @@ int Main(bool spin) {
 }
 
 }  // namespace
-}  // namespace cloister::systrap
+}  // namespace cloister::guest
 
 int main(int argc, char** argv) {
-  return cloister::systrap::Main(argc < 2 || std::string_view(argv[1]) != "--no-spin");
+  const std::string_view option = argc < 2 ? "" : argv[1];
+  return cloister::guest::Main(option == "--ptrace", option != "--no-spin");
 }

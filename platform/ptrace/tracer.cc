@@ -1,0 +1,186 @@
+#include "platform/ptrace/tracer.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/synchronization/notification.h"
+#include "base/error/status.h"
+#include "base/log/log.h"
+
+namespace cloister::ptrace {
+namespace {
+
+thread_local const Tracer* here = nullptr;  // the tracer whose thread this is
+
+int WaitStatus(const siginfo_t& info) {
+  constexpr int kDumped = 0x80;
+  if (info.si_code == CLD_EXITED) return info.si_status << 8;
+  return info.si_code == CLD_DUMPED ? info.si_status | kDumped : info.si_status;
+}
+
+}  // namespace
+
+Tracer::Tracer(LaunchedZygote zygote, std::function<void(pid_t)> on_killed_outside)
+    : on_killed_outside_(std::move(on_killed_outside)),
+      files_(std::move(zygote.ours), std::move(zygote.theirs)),
+      zygote_(this, zygote) {}
+
+Tracer::~Tracer() { Stop(); }
+
+absl::Status Tracer::Start() {
+  // A signal for the sentry must not be handled here; what the thread raises itself must.
+  sigset_t all, before;
+  sigfillset(&all);
+  for (const int own : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT}) sigdelset(&all, own);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  absl::Status status;
+  absl::Notification begun;
+  thread_ = std::thread([&] {
+    here = this;
+    waiter_.Begin();
+    status = zygote_.Seize(files_.socket());
+    const bool seized = status.ok();
+    if (seized) threads_[zygote_.thread().host_tid()] = Ref<Thread>(&zygote_.thread());
+    begun.Notify();
+    if (seized) Run();
+  });
+  begun.WaitForNotification();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return status;
+}
+
+void Tracer::Stop() {
+  orders_.Stop();
+  if (thread_.joinable()) thread_.join();
+  zygote_.Reap();
+  while (TakeOrders()) {
+    for (const Order& order : std::exchange(todo_, {})) order.thread->Gone(0);
+  }
+}
+
+void Tracer::Tell(Ref<Thread> thread, Order::Task task) {
+  Order order = {std::move(thread), task};
+  if (here == this) {
+    todo_.push_back(std::move(order));
+  } else {
+    orders_.Post(std::move(order));
+  }
+}
+
+bool Tracer::TakeOrders() {
+  for (Order& order : orders_.Take()) todo_.push_back(std::move(order));
+  return !todo_.empty();
+}
+
+void Tracer::RunOrders() {
+  while (TakeOrders()) {
+    const Order order = std::move(todo_.front());
+    todo_.pop_front();
+    Do(order);
+  }
+}
+
+void Tracer::Do(const Order& order) {
+  switch (order.task) {
+    case Order::Task::kAnswer:
+      order.thread->CarryOut();
+      return;
+    case Order::Task::kBirth:
+      zygote_.Fork(order.thread);
+      return;
+    case Order::Task::kGoOn:
+      order.thread->GoOn();
+      return;
+    case Order::Task::kFarewell:
+      order.thread->Gone(0);
+      return;
+  }
+}
+
+void Tracer::Run() {
+  bool killing = false;
+  for (;;) {
+    if (killing) {
+      TakeOrders();
+    } else {
+      RunOrders();
+    }
+    // Behind the last look at the orders, which silences the bell.
+    if (!killing && stopping()) {
+      killing = true;
+      KillAll();
+    }
+    siginfo_t info;
+    const int failed = waiter_.Wait(&info);
+    if (failed == ECHILD) {
+      if (killing) return;
+      orders_.Await();
+    } else if (failed == 0 && (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED)) {
+      OnStop(info.si_pid, info.si_status);
+    } else if (failed == 0) {
+      OnEnd(info);
+    }
+  }
+}
+
+void Tracer::KillAll() {
+  for (const auto& [tid, thread] : threads_) thread->KillProcess();
+}
+
+uint64_t Tracer::ExpectBirth(Ref<Thread> child) {
+  births_[++last_token_] = std::move(child);
+  return last_token_;
+}
+
+void Tracer::OnStop(pid_t tid, int status) {
+  const auto found = threads_.find(tid);
+  if (found == threads_.end()) {
+    OnFirstStop(tid);
+    return;
+  }
+  const Ref<Thread> thread = found->second;
+  thread->OnStop(status);
+}
+
+void Tracer::OnFirstStop(pid_t tid) {
+  platform::Registers regs;
+  if (Tracee(tid).GetRegisters(&regs) != 0) return;
+  const auto found = births_.find(regs.rbx);
+  if (found == births_.end()) {
+    LOG(kDebug, "thread %d came when nobody waited for it any more", tid);
+    syscall(SYS_tgkill, tid, tid, SIGKILL);
+    return;
+  }
+  const Ref<Thread> child = std::move(found->second);
+  births_.erase(found);
+  threads_[tid] = child;
+  if (stopping()) child->KillProcess();
+  child->OnBirth(tid, regs);
+}
+
+void Tracer::OnEnd(const siginfo_t& info) {
+  const auto found = threads_.find(info.si_pid);
+  if (found == threads_.end()) {
+    if (!births_.empty()) unknown_ends_.insert(info.si_pid);
+    return;
+  }
+  const Ref<Thread> thread = std::move(found->second);
+  threads_.erase(found);
+  if (births_.empty()) unknown_ends_.clear();
+  Process& process = thread->process();
+  const bool by_signal = info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
+  if (info.si_pid != process.pid()) {
+    thread->Gone(by_signal ? WaitStatus(info) : 0);
+    return;
+  }
+  const bool from_outside = by_signal && info.si_status == SIGKILL && !process.killed();
+  if (from_outside && !stopping()) TellKilledOutside(info.si_pid);
+  for (const Ref<Thread>& left : process.Bury()) left->Gone(WaitStatus(info));
+}
+
+}  // namespace cloister::ptrace
