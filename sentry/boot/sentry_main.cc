@@ -111,9 +111,11 @@ std::vector<UniqueFd> DonatedFds(const control::BootConfig& config) {
   return fds;
 }
 
-// linux.sysctl of config.json: those of the IPC namespace. net.… is runsc's.
+// linux.sysctl of config.json: those of the IPC and UTS namespaces. net.… is runsc's.
 absl::Status ApplySysctls(task::Kernel& kernel, const control::Container& container) {
   for (const auto& [name, value] : container.sysctl()) {
+    if (name == "kernel.domainname") kernel.SetDomainname(value);
+    if (name == "kernel.hostname") kernel.SetHostname(value);
     const ipc::IpcSysctl* const sysctl = ipc::FindIpcSysctl(name);
     if (sysctl == nullptr) continue;
     const ErrnoOrVoid written = sysctl->write(*kernel.ipc(), value);
