@@ -286,6 +286,8 @@ absl::StatusOr<CreatedContainer> Creation::Run() {
     if (got > 0) return absl::InternalError(std::string(complaint, static_cast<size_t>(got)));
     return absl::Status(ready.code(), absl::StrCat("unable to start container process: ", ready.message()));
   }
+  if (!sandbox::IsAlive(state_.monitor))
+    return absl::InternalError("the monitor ended before the container was created");
   RETURN_IF_ERROR(RunCreateHooks());
   RETURN_IF_ERROR(Finish());
   kept_ = true;
