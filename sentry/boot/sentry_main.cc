@@ -94,6 +94,12 @@ absl::StatusOr<std::unique_ptr<platform::Platform>> MakePlatform(const control::
   options.patch = !config.no_patch();
   static wait::WorkerSideline sideline;
   options.sideline = &sideline;
+  options.on_zygote_dead = [](pid_t pid) {
+    LOG(kError, "the zygote %d is dead; the sandbox ends", pid);
+    _exit(1);
+  };
+  // Under a limit on memory it is mostly the host that kills, and as on Linux it takes one process alone.
+  if (config.container().memory_limit() != 0) return systrap::NewSystrap(options);
   options.on_killed_outside = [](pid_t pid) {
     LOG(kError, "stub %d was killed from outside; the sandbox ends", pid);
     _exit(1);

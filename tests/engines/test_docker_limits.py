@@ -29,8 +29,8 @@ class Limits(DockerCases):
         self.assertEqual("alive", self.ok("exec", self.start(), "echo", "alive"))
 
     def test_cpu(self):
-        name = self.start("bash", "-c", "while :; do :; done", options=("--cpus", "0.5", "--cpu-shares", "512"))
-        self.assertEqual(("50000", "100000", "512"), tuple(
+        name = self.start("bash", "-c", "while :; do :; done", options=("--cpus", "0.1", "--cpu-shares", "512"))
+        self.assertEqual(("10000", "100000", "512"), tuple(
             self.limit(name, "cpu", file) for file in ("cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.shares")))
 
         def throttled():

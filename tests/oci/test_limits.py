@@ -98,6 +98,17 @@ class LimitsTest(OciTest):
         self.assertLessEqual({"runsc-monitor", "runsc-gofer", "runsc-sentry"}, names)
         self.assertGreater(len(names), 3)
 
+    def test_one_process_without_memory(self):
+        script = "python3 -c 'b = bytearray(300 << 20)'; echo $?"
+        bundle = self.bundle(["/bin/bash", "-c", script])
+        content = config(["/bin/bash", "-c", script], root=self.tree, readonly=True)
+        content["linux"].update({"cgroupsPath": f"/cloister-limits-{os.getpid()}",
+                                 "resources": {"memory": {"limit": 64 << 20, "swap": 64 << 20}}})
+        self.write_config(bundle, content)
+        for runtime in (self.other_runtime(), self.runsc):
+            done = runtime.run(bundle)
+            self.assertEqual((0, "137\n"), (done.status, done.out), done)
+
     def test_features(self):
         told = json.loads(self.runsc.call("features").out)
         self.assertLessEqual({"prestart", "poststop"}, set(told["hooks"]))
