@@ -5,7 +5,6 @@ import os
 from engines import DOCKER, IMAGE, command, dockerd, must, wait_until
 
 
-
 class DockerCases:
     numbers = itertools.count()
 
@@ -29,10 +28,9 @@ class DockerCases:
     def new_name(self):
         return f"{self.runtime}-{next(self.numbers)}"
 
-    def run(self, *args, **options):  # unittest calls run(result)
-        if args and isinstance(args[0], str):
-            return self.docker("run", "--rm", "--runtime", self.runtime, *args, **options)
-        return super().run(*args, **options)
+    def run_container(self, *args, **options):
+        """docker run, to its end."""
+        return self.docker("run", "--rm", "--runtime", self.runtime, *args, **options)
 
     def shell(self, script, *options, stdin=""):
         """docker run of a shell script."""

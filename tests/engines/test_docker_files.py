@@ -101,7 +101,7 @@ class Files(DockerCases):
         self.assertEqual({"A /new", "D /etc/issue", "C /etc", "C /etc/motd"}, changes)
         self.ok("commit", name, f"image-{self.runtime}")
         self.addCleanup(self.docker, "image", "rm", f"image-{self.runtime}")
-        self.assertEqual("x\n", self.run(f"image-{self.runtime}", "cat", "/new").out)
+        self.assertEqual("x\n", self.run_container(f"image-{self.runtime}", "cat", "/new").out)
 
     def test_export(self):
         name = self.start("bash", "-c", "mkdir -p /a/b; echo x >/a/b/c")
@@ -132,7 +132,7 @@ COPY --from=first /made /made
 COPY --from=first /home/someone/link /who
 CMD ["cat", "/made/file", "/made/extra", "/who"]
 """, extra="copied\n")
-        self.assertEqual("1\ncopied\nsomeone\n", self.run(tag).out)
+        self.assertEqual("1\ncopied\nsomeone\n", self.run_container(tag).out)
 
     def test_build_that_fails(self):
         where = self.directory(Dockerfile=f"FROM {IMAGE}\nRUN exit 6\n")

@@ -4,7 +4,7 @@ import itertools
 import os
 import signal
 
-from engines import EngineTest, IMAGE, both, command, image_file, must, place, runsc, wait_until
+from engines import IMAGE, both, command, image_file, must, place, runsc, wait_until
 from terminal import Terminal
 
 SETTINGS = """
@@ -131,7 +131,7 @@ class Podman:
 
     def test_top(self):
         # By ps(1) in the container. Podman's own way reads the host's /proc in the container's mount namespace.
-        self.assertIn("sleep 1000", self.ok("top", self.start(), "-ef"))
+        self.assertIn("sleep 1000", self.ok("top", self.start(), "aux"))
 
     def test_copy(self):
         name, where = self.start(), place(f"copy-{self.runtime}")
