@@ -40,12 +40,13 @@ def isolate():
         set_up()
         return
     place = f"/var/lib/cloister-engines-{os.getpid()}"
+    mine = [os.path.basename(place)] + [name for name in ("libpod_parent",) if not cgroups(name)]
     os.mkdir(place, 0o755)
     try:
         status = subprocess.run(["unshare", "--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc",
                                  sys.executable, *sys.orig_argv[1:]], env={**os.environ, INSIDE: place}, check=False).returncode
     finally:
-        for group in reversed(cgroups(os.path.basename(place))):
+        for group in [group for name in mine for group in reversed(cgroups(name))]:
             os.rmdir(group)
         shutil.rmtree(place)
     os._exit(status if status >= 0 else 128 - status)
