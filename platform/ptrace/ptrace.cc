@@ -14,7 +14,7 @@ constexpr size_t kAreaAlignment = 64;  // XSAVE's
 class Ptrace final : public platform::Platform {
  public:
   Ptrace(LaunchedZygote zygote, const PtraceOptions& options)
-      : vdso_(zygote.vdso_begin), tracer_(std::move(zygote), options.on_killed_outside) {}
+      : vdso_(zygote.vdso_begin), tracer_(std::move(zygote), options) {}
 
   absl::Status Start() override { return tracer_.Start(); }
   ErrnoOr<Ref<platform::GuestThread>> NewProcess(platform::TrapHandler* handler) override {

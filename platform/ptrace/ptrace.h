@@ -12,8 +12,10 @@
 namespace cloister::ptrace {
 
 struct PtraceOptions {
-  // Somebody outside killed a stub with SIGKILL, or the zygote is dead. On the tracer's thread.
+  // Somebody outside, or the host for want of memory, killed a stub with SIGKILL. On the tracer's thread.
   std::function<void(pid_t)> on_killed_outside;
+  // The same of the zygote: there will be no further processes.
+  std::function<void(pid_t)> on_zygote_dead;
 };
 
 // The slow, portable platform: guests run as host processes that one thread of the sentry traces with

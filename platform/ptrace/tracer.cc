@@ -25,10 +25,8 @@ int WaitStatus(const siginfo_t& info) {
 
 }  // namespace
 
-Tracer::Tracer(LaunchedZygote zygote, std::function<void(pid_t)> on_killed_outside)
-    : on_killed_outside_(std::move(on_killed_outside)),
-      files_(std::move(zygote.ours), std::move(zygote.theirs)),
-      zygote_(this, zygote) {}
+Tracer::Tracer(LaunchedZygote zygote, const PtraceOptions& options)
+    : options_(options), files_(std::move(zygote.ours), std::move(zygote.theirs)), zygote_(this, zygote) {}
 
 Tracer::~Tracer() { Stop(); }
 
@@ -179,7 +177,10 @@ void Tracer::OnEnd(const siginfo_t& info) {
     return;
   }
   const bool from_outside = by_signal && info.si_status == SIGKILL && !process.killed();
-  if (from_outside && !stopping()) TellKilledOutside(info.si_pid);
+  const bool is_zygote = info.si_pid == zygote_.thread().host_pid();  // which tells so itself
+  if (from_outside && !stopping() && !is_zygote && options_.on_killed_outside) {
+    options_.on_killed_outside(info.si_pid);
+  }
   for (const Ref<Thread>& left : process.Bury()) left->Gone(WaitStatus(info));
 }
 

@@ -2,7 +2,6 @@
 #define CLOISTER_PLATFORM_PTRACE_TRACER_H_
 
 #include <deque>
-#include <functional>
 #include <set>
 #include <thread>
 
@@ -10,6 +9,7 @@
 #include "absl/status/status.h"
 #include "platform/ptrace/file_sender.h"
 #include "platform/ptrace/orders.h"
+#include "platform/ptrace/ptrace.h"
 #include "platform/ptrace/thread.h"
 #include "platform/ptrace/waiter.h"
 #include "platform/ptrace/zygote.h"
@@ -20,7 +20,7 @@ namespace cloister::ptrace {
 // for orders, and calls the TrapHandlers.
 class Tracer {
  public:
-  Tracer(LaunchedZygote zygote, std::function<void(pid_t)> on_killed_outside);
+  Tracer(LaunchedZygote zygote, const PtraceOptions& options);
   ~Tracer();
 
   // Makes the thread; it is the zygote's tracer when this has returned.
@@ -40,8 +40,8 @@ class Tracer {
   bool TakeUnknownEnd(pid_t tid) { return unknown_ends_.erase(tid) != 0; }
   FileSender& files() { return files_; }
   bool stopping() const { return orders_.stopping(); }
-  void TellKilledOutside(pid_t pid) {
-    if (on_killed_outside_) on_killed_outside_(pid);
+  void TellZygoteDead(pid_t pid) {
+    if (options_.on_zygote_dead) options_.on_zygote_dead(pid);
   }
 
  private:
@@ -54,7 +54,7 @@ class Tracer {
   void OnEnd(const siginfo_t& info);
   void KillAll();
 
-  const std::function<void(pid_t)> on_killed_outside_;
+  const PtraceOptions options_;
   Waiter waiter_;
   std::thread thread_;
   Orders orders_{&waiter_};

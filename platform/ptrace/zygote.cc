@@ -175,7 +175,7 @@ void Zygote::OnGone(platform::GuestThread&, int host_status) {
   dead_ = true;
   if (!tracer_->stopping()) {
     LOG(kError, "the zygote is dead, wait status %d", host_status);
-    tracer_->TellKilledOutside(pid_);
+    tracer_->TellZygoteDead(pid_);
   }
   for (const Ref<Thread>& order : std::exchange(orders_, {})) order->Gone(host_status);
 }

@@ -32,6 +32,7 @@ struct Core {
   const uint32_t slot_limit;                     // threads of one address space
   std::unique_ptr<Listener> listener;            // set once, before anything runs
   std::function<void(pid_t)> on_killed_outside;  // SystrapOptions'; may be empty
+  std::function<void(pid_t)> on_zygote_dead;     // likewise
   bool suggests_patches = true;                  // SystrapOptions'
   Turns turns;
   ThreadTable threads;

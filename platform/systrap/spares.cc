@@ -110,7 +110,7 @@ void Spares::OnGone(platform::GuestThread& thread, int host_status) {
     orders.swap(orders_);
   }
   for (const Ref<Thread>& order : orders) order->Gone(host_status);
-  if (!asked_for && core_->on_killed_outside) core_->on_killed_outside(thread.host_pid());
+  if (!asked_for && core_->on_zygote_dead) core_->on_zygote_dead(thread.host_pid());
 }
 
 }  // namespace cloister::systrap

@@ -31,6 +31,7 @@ class Systrap final : public platform::Platform {
         spares_(&core_, options.spares),
         dispatcher_(&core_) {
     core_.on_killed_outside = options.on_killed_outside;
+    core_.on_zygote_dead = options.on_zygote_dead;
     core_.suggests_patches = options.patch;
   }
   ~Systrap() override;

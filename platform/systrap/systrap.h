@@ -19,8 +19,10 @@ struct SystrapOptions {
   bool spin = true;                        // workers look at busy threads while a core is free
   platform::Sideline* sideline = nullptr;  // what a worker that keeps a core does besides
   bool patch = true;                       // suggest call sites for HostOp::PatchCall
-  // Somebody outside killed a stub with SIGKILL, or the zygote is dead. On the reaper's thread.
+  // Somebody outside, or the host for want of memory, killed a stub with SIGKILL. On the reaper's thread.
   std::function<void(pid_t)> on_killed_outside;
+  // The zygote is dead: there will be no further processes. On the reaper's thread.
+  std::function<void(pid_t)> on_zygote_dead;
 };
 
 // The seccomp platform: guests run as host processes ("stubs") whose every call the host's seccomp

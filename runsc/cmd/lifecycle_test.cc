@@ -308,7 +308,7 @@ TEST_F(LifecycleTest, ExecHasItsOwnMonitor) {
 
 TEST_F(LifecycleTest, ASignalToAMonitorThatHasJustBegunIsNotLost) {
   for (const int signal : {SIGUSR1, SIGRTMIN, SIGWINCH}) {
-    absl::StatusOr<sandbox::MonitorProcess> monitor = sandbox::StartMonitor(-1, 0);
+    absl::StatusOr<sandbox::MonitorProcess> monitor = sandbox::StartMonitor(-1, {}, 0);
     ASSERT_TRUE(monitor.ok()) << monitor.status();
     ASSERT_EQ(kill(monitor->pid, signal), 0);
     const absl::StatusOr<Frame> frame = ReceiveFrame(monitor->sentry_end.get(), 64);

@@ -48,7 +48,7 @@ void Declare(Flags* flags, RawGlobals* raw) {
   flags->String("patch", &raw->patch, "on or off: whether call sites of a guest's libraries are patched");
   flags->String("overlay2", &raw->overlay, "none, or root:memory: writes to the root stay in memory");
   flags->String("rootless", &raw->rootless, "accepted");
-  flags->Bool("systemd-cgroup", &raw->systemd_cgroup, "accepted");
+  flags->Bool("systemd-cgroup", &raw->systemd_cgroup, "linux.cgroupsPath names a unit: slice:prefix:name");
   flags->String("cgroup-manager", &raw->cgroup_manager, "accepted");
   flags->Bool("version,v", &raw->version, "print the version");
 }
@@ -106,6 +106,7 @@ absl::StatusOr<Globals> Check(const RawGlobals& raw) {
   globals.runtime.patch = raw.patch == "on";
   globals.runtime.root_shared = raw.file_access == "shared";
   globals.runtime.root_overlay = raw.overlay == "root:memory";
+  globals.runtime.systemd_cgroup = raw.systemd_cgroup;
   if (!raw.overlay.empty()) globals.overlay = raw.overlay;
   RETURN_IF_ERROR(OpenDebugLog(raw, &globals.runtime));
   return globals;

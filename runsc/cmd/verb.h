@@ -47,6 +47,9 @@ absl::StatusOr<int> RunPs(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunPause(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunResume(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunWait(const Globals& globals, const Args& args);
+absl::StatusOr<int> RunUpdate(const Globals& globals, const Args& args);
+absl::StatusOr<int> RunEvents(const Globals& globals, const Args& args);
+absl::StatusOr<int> RunFeatures(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunSpec(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunDebug(const Globals& globals, const Args& args);
 

@@ -19,6 +19,9 @@ constexpr Verb kVerbs[] = {
     {"resume", "let a paused container go on", RunResume},
     {"wait", "wait for a container's end", RunWait},
     {"delete", "remove a container", RunDelete},
+    {"update", "change a container's limits", RunUpdate},
+    {"events", "print what a container uses", RunEvents},
+    {"features", "print what this runtime can do", RunFeatures},
     {"spec", "write a config.json to begin with", RunSpec},
     {"debug", "look inside: filters, unimplemented ID, tasks ID", RunDebug},
 };

@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/error/status.h"
 #include "base/log/log.h"
+#include "runsc/container/exec.h"
+#include "runsc/container/groups.h"
 #include "runsc/container/hooks.h"
 #include "runsc/sandbox/process.h"
 
@@ -74,7 +76,10 @@ absl::StatusOr<control::Reply> Container::Call(const control::Request& request,
 }
 
 absl::Status Container::RunStartHooks(const spec::Spec& spec) {
-  return RunHooks(spec.hooks.start_container, "startContainer", state_, spec::Status::kCreated);
+  const absl::Status done = RunHooks(spec.hooks.start_container, "startContainer", state_,
+                                     spec::Status::kCreated, InContainer(*this, spec));
+  if (!done.ok()) RETURN_IF_ERROR(EndProcesses());
+  return done;
 }
 
 absl::Status Container::Start() {
@@ -98,7 +103,7 @@ absl::Status Container::Start() {
   }
   state_.started = true;
   RETURN_IF_ERROR(directory_.SaveState(state_));
-  return RunHooks(spec.hooks.poststart, "poststart", state_, spec::Status::kRunning);
+  return RunHooks(spec.hooks.poststart, "poststart", state_, spec::Status::kRunning, OnHost(state_));
 }
 
 absl::Status Container::Signal(int signal, bool all) {
@@ -141,6 +146,10 @@ absl::StatusOr<int> Container::Wait() {
   return static_cast<int>(reply.wait().wait_status());
 }
 
+absl::Status Container::AwaitEnd(absl::Duration patience) const {
+  return sandbox::WaitForDeath(state_.monitor, patience);
+}
+
 absl::Status Container::EndProcesses() {
   RETURN_IF_ERROR(sandbox::KillAndWait(state_.sentry, kKillPatience));
   std::vector<spec::ProcessId> followers = {state_.monitor, state_.gofer};
@@ -163,12 +172,24 @@ absl::Status Container::Delete(bool force) {
                      " that is not stopped: ", std::string(spec::StatusName(status))));
   }
   RETURN_IF_ERROR(EndProcesses());
+  const absl::Status freed = Groups().Remove(kKillPatience);
+  if (!freed.ok()) LOG(kWarning, "cgroup: %s", FirstLine(freed));
   const absl::StatusOr<spec::Spec> spec = directory_.LoadSpec();
   RETURN_IF_ERROR(directory_.Remove());
   if (!spec.ok()) return absl::OkStatus();
-  const absl::Status hooks = RunHooks(spec->hooks.poststop, "poststop", state_, spec::Status::kStopped);
+  const absl::Status hooks =
+      RunHooks(spec->hooks.poststop, "poststop", state_, spec::Status::kStopped, OnHost(state_));
   if (!hooks.ok()) LOG(kWarning, "%s", FirstLine(hooks));
   return absl::OkStatus();
+}
+
+absl::Status Container::Update(const spec::Resources& resources) {
+  const UniqueFd lock = TRY_STATUS(directory_.Lock(kLockPatience));
+  if (Status() == spec::Status::kStopped) return NotRunning();
+  if (state_.cgroups.empty() && resources != spec::Resources()) {
+    return absl::FailedPreconditionError("the container has no control group whose limits could change");
+  }
+  return Groups().Apply(resources, SandboxTasks());
 }
 
 absl::StatusOr<control::PsReply> Container::Processes() {

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "runsc/cgroup/group.h"
 #include "runsc/container/directory.h"
 #include "runsc/sandbox/control_client.h"
 #include "runsc/spec/state.h"
@@ -39,6 +40,14 @@ class Container {
   // started, it is killed first. Poststop hooks run at the end; their failure is only logged.
   absl::Status Delete(bool force);
 
+  // OK once the container's init has ended; deadline exceeded where it lives on.
+  absl::Status AwaitEnd(absl::Duration patience) const;
+
+  // Changes limits; what is 0 or absent stays.
+  absl::Status Update(const spec::Resources& resources);
+  // Empty where the container has none of its own.
+  cgroup::Group Groups() const { return cgroup::Group(state_.cgroups); }
+
   absl::StatusOr<control::PsReply> Processes();
   // Host pids that stand for the container's processes: init's monitor, then those of execs.
   std::vector<pid_t> MonitorPids() const;
@@ -58,6 +67,7 @@ class Container {
   spec::Status StatusFromSentry() const;
   absl::Status EndProcesses();
   absl::Status ChangePause(bool pause);
+  // What they run is the container's own and must not run on the host. A failure ends the container.
   absl::Status RunStartHooks(const spec::Spec& spec);
 
   Directory directory_;

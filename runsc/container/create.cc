@@ -1,6 +1,7 @@
 #include "runsc/container/create.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,10 +18,12 @@
 #include "base/log/log.h"
 #include "gofer/protocol/config.h"
 #include "runsc/container/directory.h"
+#include "runsc/container/groups.h"
 #include "runsc/container/hooks.h"
 #include "runsc/container/terminal.h"
 #include "runsc/sandbox/control_client.h"
 #include "runsc/sandbox/gofer_process.h"
+#include "runsc/sandbox/helper.h"
 #include "runsc/sandbox/host_facts.h"
 #include "runsc/sandbox/monitor.h"
 #include "runsc/sandbox/network.h"
@@ -47,6 +50,7 @@ class Creation {
   absl::Status OpenMounts(control::Container* container);
   absl::StatusOr<control::BootConfig> MakeBootConfig();
   absl::StatusOr<sandbox::NetworkPlan> PlanNetwork() const;
+  std::vector<sandbox::ViewMount> MakeView() const;
   absl::Status StartProcesses();
   void AdjustOomScores() const;
   absl::Status RunCreateHooks();
@@ -63,6 +67,7 @@ class Creation {
   std::vector<sandbox::AttachPoint> attach_;
   Stdio stdio_;
   spec::State state_;
+  cgroup::Group group_;
   sandbox::GoferProcess gofer_;
   sandbox::MonitorProcess monitor_;
   sandbox::SentryProcess sentry_;
@@ -83,6 +88,7 @@ Creation::~Creation() {
         sandbox::KillAndWait(process.value_or(spec::ProcessId{.pid = pid}), kKillPatience);
     if (!ended.ok()) continue;  // a process that the kernel cannot end is not ours to wait for
   }
+  group_.Remove(kKillPatience).IgnoreError();
   if (directory_.has_value()) directory_->Remove().IgnoreError();
 }
 
@@ -168,6 +174,7 @@ void Creation::InitState() {
   state_.rootfs = rootfs_;
   state_.created = FormatNow();
   state_.annotations = options_.spec.annotations;
+  state_.cgroups = group_.directories();
   state_.owner = geteuid() == 0 ? "root" : absl::StrCat(geteuid());
 }
 
@@ -178,26 +185,47 @@ absl::Status Creation::Identify(pid_t pid, spec::ProcessId* process) {
   return absl::OkStatus();
 }
 
+// Empty where the caller may not make one.
+std::vector<sandbox::ViewMount> Creation::MakeView() const {
+  std::vector<sandbox::ViewMount> view;
+  size_t next = 0;  // of attach_: the root, then every bind mount in its order
+  const auto add = [&](const std::string& destination, bool readonly) {
+    absl::StatusOr<sandbox::ViewMount> made =
+        sandbox::MakeViewMount(attach_[next++].fd.get(), destination, readonly);
+    if (!made.ok()) return false;
+    view.push_back(*std::move(made));
+    return true;
+  };
+  if (geteuid() != 0 || !add("/", options_.spec.root.readonly)) return {};
+  for (const spec::Mount& mount : options_.spec.mounts) {
+    if (mount.bind && !add(mount.destination, (mount.flags & MS_RDONLY) != 0)) return {};
+  }
+  return view;
+}
+
 absl::Status Creation::StartProcesses() {
   sandbox::SentryOptions sentry;
   sentry.config = TRY_STATUS(MakeBootConfig());
   sentry.network = TRY_STATUS(PlanNetwork());
-  gofer_ = TRY_STATUS(sandbox::StartGofer(attach_, runtime_.debug_log, runtime_.debug_level));
-  attach_.clear();
-  const sandbox::NetworkPlan network = sentry.network;
-  RETURN_IF_ERROR(sandbox::RunInNetwork(network, [&](uint64_t clone_flags) -> absl::Status {
-    monitor_ = TRY_STATUS(sandbox::StartMonitor(stdio_.pty.has_value() ? stdio_.fds[0] : -1, clone_flags));
+  std::vector<sandbox::ViewMount> view = MakeView();
+  RETURN_IF_ERROR(sandbox::RunInHelper([&]() -> absl::Status {
+    RETURN_IF_ERROR(group_.Join());
+    gofer_ = TRY_STATUS(sandbox::StartGofer(attach_, runtime_.debug_log, runtime_.debug_level, CLONE_PARENT));
+    RETURN_IF_ERROR(sandbox::EnterNetwork(sentry.network));
+    monitor_ = TRY_STATUS(
+        sandbox::StartMonitor(stdio_.pty.has_value() ? stdio_.fds[0] : -1, std::move(view), CLONE_PARENT));
     sentry.gofer_channel = gofer_.channel.get();
     sentry.control_socket = control_socket_.get();
     sentry.log = runtime_.debug_log;
     sentry.monitor = monitor_.sentry_end.get();
     sentry.stdio = stdio_.fds;
     sentry.preserved = stdio_.preserved;
-    sentry.clone_flags = clone_flags;
+    sentry.clone_flags = CLONE_PARENT;
     sentry.oom_score_adj = options_.spec.process->oom_score_adj.value_or(sentry.oom_score_adj);
     sentry_ = TRY_STATUS(sandbox::StartSentry(sentry));
     return absl::OkStatus();
   }));
+  attach_.clear();
   gofer_.channel.reset();
   monitor_.sentry_end.reset();
   control_socket_.reset();
@@ -215,9 +243,10 @@ void Creation::AdjustOomScores() const {
 
 absl::Status Creation::RunCreateHooks() {
   const spec::Hooks& hooks = options_.spec.hooks;
-  RETURN_IF_ERROR(RunHooks(hooks.prestart, "prestart", state_, spec::Status::kCreating));
-  RETURN_IF_ERROR(RunHooks(hooks.create_runtime, "createRuntime", state_, spec::Status::kCreating));
-  return RunHooks(hooks.create_container, "createContainer", state_, spec::Status::kCreating);
+  const HookLauncher on_host = OnHost(state_);
+  RETURN_IF_ERROR(RunHooks(hooks.prestart, "prestart", state_, spec::Status::kCreating, on_host));
+  RETURN_IF_ERROR(RunHooks(hooks.create_runtime, "createRuntime", state_, spec::Status::kCreating, on_host));
+  return RunHooks(hooks.create_container, "createContainer", state_, spec::Status::kCreating, on_host);
 }
 
 absl::Status Creation::Finish() {
@@ -240,6 +269,7 @@ absl::StatusOr<CreatedContainer> Creation::Run() {
   stdio_ = TRY_STATUS(
       MakeStdio(*options_.spec.process, options_.console_socket, options_.attached, options_.preserve_fds));
   RETURN_IF_ERROR(OpenRoot());
+  group_ = TRY_STATUS(MakeGroup(options_.spec, options_.id, runtime_.systemd_cgroup));
   InitState();
   RETURN_IF_ERROR(directory_->SaveConfig(options_.config_text));
   RETURN_IF_ERROR(directory_->SaveState(state_));
@@ -256,6 +286,8 @@ absl::StatusOr<CreatedContainer> Creation::Run() {
     if (got > 0) return absl::InternalError(std::string(complaint, static_cast<size_t>(got)));
     return absl::Status(ready.code(), absl::StrCat("unable to start container process: ", ready.message()));
   }
+  if (!sandbox::IsAlive(state_.monitor))
+    return absl::InternalError("the monitor ended before the container was created");
   RETURN_IF_ERROR(RunCreateHooks());
   RETURN_IF_ERROR(Finish());
   kept_ = true;

@@ -1,9 +1,12 @@
 #include "runsc/container/exec.h"
 
+#include <sched.h>
+
 #include "absl/strings/str_cat.h"
 #include "base/error/status.h"
 #include "base/log/log.h"
 #include "runsc/container/terminal.h"
+#include "runsc/sandbox/helper.h"
 #include "runsc/sandbox/monitor.h"
 #include "runsc/sandbox/network.h"
 #include "runsc/sandbox/process.h"
@@ -31,20 +34,19 @@ absl::Status CheckStatus(const Container& container, bool ignore_paused) {
   return absl::OkStatus();
 }
 
-// In the network namespace of the container's own monitor, where engines look for it.
+// In the network namespace of the container's own monitor, where engines look for it. It stays in the
+// caller's control groups: no work of the container is done in it, and moving it would cost more than it.
 absl::StatusOr<sandbox::MonitorProcess> StartMonitorBeside(const Container& container, int tty) {
   sandbox::NetworkPlan plan{.kind = sandbox::NetworkKind::kJoined,
                             .path = absl::StrCat("/proc/", container.state().monitor.pid, "/ns/net")};
   sandbox::MonitorProcess monitor;
-  const auto start = [&](uint64_t clone_flags) -> absl::Status {
-    monitor = TRY_STATUS(sandbox::StartMonitor(tty, clone_flags));
+  RETURN_IF_ERROR(sandbox::RunInHelper([&]() -> absl::Status {
+    // A caller that may not join it does without.
+    const absl::Status beside = sandbox::EnterNetwork(plan);
+    if (!beside.ok()) LOG(kDebug, "exec: %s", FirstLine(beside));
+    monitor = TRY_STATUS(sandbox::StartMonitor(tty, {}, CLONE_PARENT));
     return absl::OkStatus();
-  };
-  const absl::Status beside = sandbox::RunInNetwork(plan, start);
-  if (beside.ok()) return monitor;
-  // A caller that may not join it does without.
-  LOG(kDebug, "exec: %s", FirstLine(beside));
-  RETURN_IF_ERROR(start(0));
+  }));
   return monitor;
 }
 
@@ -69,7 +71,7 @@ absl::Status Announce(Container& container, const ExecOptions& options, const St
                       sandbox::MonitorProcess& monitor) {
   const absl::StatusOr<spec::ProcessId> id = sandbox::IdentifyProcess(monitor.pid);
   // One that has ended already needs no entry.
-  if (id.ok()) RETURN_IF_ERROR(container.AddExec({*id, guest_pid}));
+  if (id.ok() && options.listed) RETURN_IF_ERROR(container.AddExec({*id, guest_pid}));
   if (!options.console_socket.empty())
     RETURN_IF_ERROR(sandbox::SendConsole(options.console_socket, *stdio.pty));
   if (!options.pid_file.empty()) {
@@ -83,6 +85,7 @@ absl::StatusOr<ExecdProcess> Run(Container& container, const ExecOptions& option
   RETURN_IF_ERROR(CheckStatus(container, options.ignore_paused));
   Stdio stdio =
       TRY_STATUS(MakeStdio(options.process, options.console_socket, options.attached, options.preserve_fds));
+  if (!stdio.pty.has_value()) stdio.fds.assign(options.streams.begin(), options.streams.end());
   sandbox::MonitorProcess monitor =
       TRY_STATUS(StartMonitorBeside(container, stdio.pty.has_value() ? stdio.fds[0] : -1));
   const absl::StatusOr<int32_t> pid = Request(container, options, stdio, monitor.sentry_end.get());
@@ -109,6 +112,22 @@ absl::StatusOr<ExecdProcess> Exec(Container& container, const ExecOptions& optio
   absl::StatusOr<ExecdProcess> started = Run(container, options);
   if (started.ok()) return started;
   return absl::Status(started.status().code(), absl::StrCat("exec failed: ", started.status().message()));
+}
+
+HookLauncher InContainer(Container& container, const spec::Spec& spec) {
+  return [&container, &spec](const spec::Hook& hook, int input, int output) -> absl::StatusOr<pid_t> {
+    ExecOptions options;
+    options.process = *spec.process;
+    options.process.terminal = false;
+    options.process.user = {};
+    options.process.cwd = std::string("/");
+    options.process.args = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
+    options.process.args[0] = hook.path;
+    if (hook.env.has_value()) options.process.env = *hook.env;
+    options.streams = {input, output, output};
+    options.listed = false;
+    return TRY_STATUS(Exec(container, options)).monitor;
+  };
 }
 
 }  // namespace cloister::container

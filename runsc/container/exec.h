@@ -3,11 +3,13 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "base/host/unique_fd.h"
 #include "runsc/container/container.h"
+#include "runsc/container/hooks.h"
 #include "runsc/spec/spec.h"
 
 namespace cloister::container {
@@ -19,6 +21,8 @@ struct ExecOptions {
   int preserve_fds = 0;
   bool attached = false;
   bool ignore_paused = false;
+  std::array<int, 3> streams = {0, 1, 2};  // the caller's, that become its own unless it has a terminal
+  bool listed = true;                      // whether "ps" is to know of it
 };
 
 struct ExecdProcess {
@@ -27,9 +31,12 @@ struct ExecdProcess {
   UniqueFd leash;     // attached: the process lives no longer than this is open
 };
 
-// Starts one more process in a container. The caller's descriptors 0, 1 and 2 become its own, unless
-// it has a terminal. On an error nothing is left.
+// Starts one more process in a container. On an error nothing is left.
 absl::StatusOr<ExecdProcess> Exec(Container& container, const ExecOptions& options);
+
+// Hooks as processes of the container: root's, with the rights and the environment of its first process. Both
+// outlive the answer.
+HookLauncher InContainer(Container& container, const spec::Spec& spec);
 
 }  // namespace cloister::container
 

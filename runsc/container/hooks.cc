@@ -85,13 +85,12 @@ bool AwaitEnd(pid_t pid, uint32_t timeout_seconds) {
   }
 }
 
-absl::Status RunHook(const spec::Hook& hook, const spec::State& state, spec::Status status) {
+absl::Status RunHook(const spec::Hook& hook, const spec::State& state, spec::Status status,
+                     const HookLauncher& launch) {
   const UniqueFd input = TRY_STATUS(MakeInput(spec::HookState(state, status)));
   const UniqueFd output(memfd_create("hook-output", MFD_CLOEXEC));
   if (!output.ok()) return HostErrorNow("memfd_create");
-  const pid_t pid = fork();
-  if (pid < 0) return HostErrorNow("fork");
-  if (pid == 0) ExecHook(hook, state.bundle, input.get(), output.get());
+  const pid_t pid = TRY_STATUS(launch(hook, input.get(), output.get()));
   const bool in_time = AwaitEnd(pid, hook.timeout_seconds);
   if (!in_time) kill(pid, SIGKILL);
   int wait_status = 0;
@@ -109,10 +108,19 @@ absl::Status RunHook(const spec::Hook& hook, const spec::State& state, spec::Sta
 
 }  // namespace
 
+HookLauncher OnHost(const spec::State& state) {
+  return [bundle = state.bundle](const spec::Hook& hook, int input, int output) -> absl::StatusOr<pid_t> {
+    const pid_t pid = fork();
+    if (pid < 0) return HostErrorNow("fork");
+    if (pid == 0) ExecHook(hook, bundle, input, output);
+    return pid;
+  };
+}
+
 absl::Status RunHooks(const std::vector<spec::Hook>& hooks, std::string_view kind, const spec::State& state,
-                      spec::Status status) {
+                      spec::Status status, const HookLauncher& launch) {
   for (size_t i = 0; i < hooks.size(); ++i) {
-    const absl::Status done = RunHook(hooks[i], state, status);
+    const absl::Status done = RunHook(hooks[i], state, status, launch);
     if (done.ok()) continue;
     return absl::Status(
         done.code(), absl::StrCat("error running ", absl::string_view(kind.data(), kind.size()), " hook #", i,

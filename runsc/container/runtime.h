@@ -21,6 +21,7 @@ struct Runtime {
   bool patch = true;          // --patch
   bool root_shared = false;   // --file-access=shared
   bool root_overlay = false;  // --overlay2=root:memory
+  bool systemd_cgroup = false;
 };
 
 }  // namespace cloister::container

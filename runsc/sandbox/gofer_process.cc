@@ -19,7 +19,7 @@ constexpr size_t kMaxAttachPoints = 200;
 }  // namespace
 
 absl::StatusOr<GoferProcess> StartGofer(const std::vector<AttachPoint>& attach, int log,
-                                        const std::string& log_level) {
+                                        const std::string& log_level, uint64_t clone_flags) {
   if (attach.size() > kMaxAttachPoints) return absl::InvalidArgumentError("mounts: too many bind mounts");
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return HostErrorNow("socketpair");
@@ -34,6 +34,7 @@ absl::StatusOr<GoferProcess> StartGofer(const std::vector<AttachPoint>& attach, 
   config.set_best_effort(geteuid() != 0);
   SpawnOptions spawn;
   spawn.argv = {"runsc-gofer"};
+  spawn.clone_flags = clone_flags;
   for (size_t i = 0; i < attach.size(); ++i) {
     const int number = kFirstAttachFd + static_cast<int>(i);
     spawn.fds.push_back({attach[i].fd.get(), number});

@@ -24,9 +24,9 @@ struct GoferProcess {
   UniqueFd errors;   // read end of its standard error: one line if it could not start
 };
 
-// Starts the gofer; it locks itself in. log -1: none.
+// Starts the gofer; it locks itself in. log -1: none. clone_flags: CLONE_PARENT within RunInHelper.
 absl::StatusOr<GoferProcess> StartGofer(const std::vector<AttachPoint>& attach, int log,
-                                        const std::string& log_level);
+                                        const std::string& log_level, uint64_t clone_flags);
 
 }  // namespace cloister::sandbox
 

@@ -28,6 +28,7 @@ namespace {
 constexpr int kSocketFd = 3;
 constexpr int kConfirmFd = 4;
 constexpr int kTtyFd = 5;
+constexpr int kFirstTreeFd = 6;
 constexpr int kSentryGone = 128 + SIGKILL;
 constexpr size_t kMaxMessageBytes = 64;
 
@@ -76,6 +77,16 @@ void ReadConfirmation(pollfd* entry) {
   entry->fd = -1;
 }
 
+// The trees have got new numbers in the child, which gives them up again.
+absl::Status EnterPlacedView(const std::vector<ViewMount>& view) {
+  std::vector<ViewMount> placed;
+  for (const ViewMount& one : view) {
+    placed.push_back(
+        {UniqueFd(kFirstTreeFd + static_cast<int>(placed.size())), one.destination, one.readonly});
+  }
+  return EnterContainerView(placed);
+}
+
 void LockDown() {
   prctl(PR_SET_NAME, "runsc-monitor");
   if (chdir("/") != 0) _exit(kSentryGone);
@@ -86,7 +97,7 @@ void LockDown() {
 
 }  // namespace
 
-absl::StatusOr<MonitorProcess> StartMonitor(int tty, uint64_t clone_flags) {
+absl::StatusOr<MonitorProcess> StartMonitor(int tty, std::vector<ViewMount> view, uint64_t clone_flags) {
   int sockets[2], pipe_ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) return HostErrorNow("socketpair");
   UniqueFd sentry_end(sockets[0]), monitor_end(sockets[1]);
@@ -98,7 +109,11 @@ absl::StatusOr<MonitorProcess> StartMonitor(int tty, uint64_t clone_flags) {
   spawn.fds = {{monitor_end.get(), kSocketFd}, {confirm_read.get(), kConfirmFd}};
   if (tty >= 0) spawn.fds.push_back({tty, kTtyFd});
   spawn.block_signals = true;  // those that arrive before MonitorMain wait for it
-  spawn.in_child = [tty] {
+  for (size_t i = 0; i < view.size(); ++i) {
+    spawn.fds.push_back({view[i].tree.get(), kFirstTreeFd + static_cast<int>(i)});
+  }
+  spawn.in_child = [tty, &view] {
+    RETURN_IF_ERROR(EnterPlacedView(view));
     if (tty < 0) return absl::OkStatus();
     if (ioctl(kTtyFd, TIOCSCTTY, 0) != 0) return HostErrorNow("TIOCSCTTY");
     // The session keeps the terminal; the descriptor would keep its master from seeing the end.

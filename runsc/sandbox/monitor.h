@@ -4,9 +4,11 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/host/unique_fd.h"
+#include "runsc/sandbox/container_view.h"
 
 namespace cloister::sandbox {
 
@@ -28,9 +30,10 @@ struct MonitorProcess {
   UniqueFd confirm;
 };
 
-// tty is the slave side of a pty, or -1. Call it in the network namespace that engines are to find
-// at /proc/PID/ns/net, with the clone flags that RunInNetwork gives.
-absl::StatusOr<MonitorProcess> StartMonitor(int tty, uint64_t clone_flags);
+// tty is the slave side of a pty, or -1. view: what the monitor's mount namespace is to hold; none: the
+// caller's, which is an exec'd process' case. Call it in the network namespace that engines are to find
+// at /proc/PID/ns/net, which RunInHelper makes possible; clone_flags: CLONE_PARENT there.
+absl::StatusOr<MonitorProcess> StartMonitor(int tty, std::vector<ViewMount> view, uint64_t clone_flags);
 
 absl::Status ConfirmMonitor(MonitorProcess& monitor);
 

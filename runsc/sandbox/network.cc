@@ -3,11 +3,8 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -44,35 +41,6 @@ void WriteSysctl(const std::string& name, const std::string& value) {
   }
 }
 
-constexpr size_t kHelperStackBytes = 256 << 10;
-
-absl::Status EnterNetwork(const NetworkPlan& plan) {
-  if (plan.kind == NetworkKind::kNew) {
-    if (unshare(CLONE_NEWNET) != 0) return HostErrorNow("unshare network namespace");
-    return SetUpNewNetwork(plan.sysctl);
-  }
-  const UniqueFd target(open(plan.path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!target.ok()) return HostErrorNow(absl::StrCat("linux.namespaces: open ", plan.path));
-  if (setns(target.get(), CLONE_NEWNET) != 0) {
-    return HostErrorNow(absl::StrCat("linux.namespaces: cannot join ", plan.path));
-  }
-  return absl::OkStatus();
-}
-
-// What the helper process does, in memory that it shares with the waiting caller.
-struct Visit {
-  const NetworkPlan& plan;
-  const std::function<absl::Status(uint64_t)>& body;
-  absl::Status status;
-};
-
-int RunVisit(void* argument) {
-  Visit& visit = *static_cast<Visit*>(argument);
-  visit.status = EnterNetwork(visit.plan);
-  if (visit.status.ok()) visit.status = visit.body(CLONE_PARENT);
-  _exit(0);
-}
-
 }  // namespace
 
 absl::Status SetUpNewNetwork(const std::map<std::string, std::string>& sysctl) {
@@ -85,23 +53,18 @@ absl::Status SetUpNewNetwork(const std::map<std::string, std::string>& sysctl) {
   return absl::OkStatus();
 }
 
-absl::Status RunInNetwork(const NetworkPlan& plan,
-                          const std::function<absl::Status(uint64_t clone_flags)>& body) {
-  if (plan.kind != NetworkKind::kJoined && plan.kind != NetworkKind::kNew) return body(0);
-  Visit visit{plan, body, absl::InternalError("the helper process died")};
-  void* stack = mmap(nullptr, kHelperStackBytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) return HostErrorNow("mmap");
-  const pid_t helper = clone(RunVisit, static_cast<char*>(stack) + kHelperStackBytes,
-                             CLONE_VM | CLONE_FILES | CLONE_VFORK | SIGCHLD, &visit);
-  if (helper < 0) {
-    visit.status = HostErrorNow("clone");
-  } else {
-    while (waitpid(helper, nullptr, 0) < 0 && errno == EINTR) {
-    }
+absl::Status EnterNetwork(const NetworkPlan& plan) {
+  if (plan.kind == NetworkKind::kCallers || plan.kind == NetworkKind::kPrivate) return absl::OkStatus();
+  if (plan.kind == NetworkKind::kNew) {
+    if (unshare(CLONE_NEWNET) != 0) return HostErrorNow("unshare network namespace");
+    return SetUpNewNetwork(plan.sysctl);
   }
-  munmap(stack, kHelperStackBytes);
-  return visit.status;
+  const UniqueFd target(open(plan.path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!target.ok()) return HostErrorNow(absl::StrCat("linux.namespaces: open ", plan.path));
+  if (setns(target.get(), CLONE_NEWNET) != 0) {
+    return HostErrorNow(absl::StrCat("linux.namespaces: cannot join ", plan.path));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace cloister::sandbox

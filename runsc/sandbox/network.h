@@ -2,7 +2,6 @@
 #define CLOISTER_RUNSC_SANDBOX_NETWORK_H_
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <string>
 
@@ -28,13 +27,9 @@ struct NetworkPlan {
 // network namespace of the calling thread; then the given net.… settings.
 absl::Status SetUpNewNetwork(const std::map<std::string, std::string>& sysctl);
 
-// Runs body in the planned network namespace; what it returns is returned. For kCallers and kPrivate
-// that is a plain call. Otherwise body runs in a helper process that shares memory and descriptors
-// with the caller, which waits: nobody has to come back out of the namespace, which needs a privilege
-// over the old one that a rootless caller lacks. Processes that body makes with the clone flags that
-// it is given are children of the caller nevertheless.
-absl::Status RunInNetwork(const NetworkPlan& plan,
-                          const std::function<absl::Status(uint64_t clone_flags)>& body);
+// Moves the calling process into the planned network namespace. For kCallers and kPrivate there is nothing
+// to do.
+absl::Status EnterNetwork(const NetworkPlan& plan);
 
 }  // namespace cloister::sandbox
 

@@ -24,7 +24,7 @@ struct SentryOptions {
   int monitor = -1;
   std::vector<int> stdio;      // three, or one with a terminal
   std::vector<int> preserved;  // the guest's 3 and up
-  uint64_t clone_flags = 0;    // RunInNetwork's
+  uint64_t clone_flags = 0;    // CLONE_PARENT within RunInHelper
   // Of the sentry and, since they inherit it, its stubs. The memory of the guest is theirs: where the machine
   // has none left, they are to go before anybody else, unless config.json knows better.
   int oom_score_adj = 1000;

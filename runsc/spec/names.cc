@@ -1,3 +1,5 @@
+#include "runsc/spec/names.h"
+
 #include <sys/mount.h>
 #include <sys/resource.h>
 
@@ -166,6 +168,20 @@ std::string CleanPath(std::string_view path) {
   std::string clean;
   for (std::string_view part : parts) clean.append("/").append(part);
   return clean.empty() ? "/" : clean;
+}
+
+std::vector<std::string> MountOptionNames() {
+  std::vector<std::string> names = {"bind", "rbind"};
+  for (const MountFlag& flag : kMountFlags) names.emplace_back(flag.name);
+  for (const std::string_view name : kIgnoredOptions) names.emplace_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<std::string> CapabilityNames() {
+  std::vector<std::string> names;
+  for (const char* name : kCapabilities) names.push_back(std::string("CAP_") + name);
+  return names;
 }
 
 void ParseMountOptions(const std::vector<std::string>& options, Mount* mount) {

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/error/status.h"
+#include "runsc/spec/parse_resources.h"
 
 namespace cloister::spec {
 namespace {
@@ -96,25 +97,6 @@ absl::Status ParseSysctl(const JsonField& field, std::map<std::string, std::stri
     (*sysctl)[dotted] = value;
   }
   return absl::OkStatus();
-}
-
-absl::Status ParseResources(const JsonField& field, Resources* resources) {
-  RETURN_IF_ERROR(field.CheckObject());
-  const JsonField memory = field.Member("memory");
-  RETURN_IF_ERROR(memory.CheckObject());
-  RETURN_IF_ERROR(memory.Member("limit").Read(&resources->memory_limit));
-  RETURN_IF_ERROR(memory.Member("reservation").Read(&resources->memory_reservation));
-  RETURN_IF_ERROR(memory.Member("swap").Read(&resources->memory_swap));
-  const JsonField cpu = field.Member("cpu");
-  RETURN_IF_ERROR(cpu.CheckObject());
-  RETURN_IF_ERROR(cpu.Member("shares").Read(&resources->cpu_shares));
-  RETURN_IF_ERROR(cpu.Member("quota").Read(&resources->cpu_quota));
-  RETURN_IF_ERROR(cpu.Member("period").Read(&resources->cpu_period));
-  RETURN_IF_ERROR(cpu.Member("cpus").Read(&resources->cpus));
-  RETURN_IF_ERROR(cpu.Member("mems").Read(&resources->mems));
-  const JsonField pids = field.Member("pids");
-  RETURN_IF_ERROR(pids.CheckObject());
-  return pids.Member("limit").Read(&resources->pids_limit);
 }
 
 }  // namespace

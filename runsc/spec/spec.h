@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "runsc/spec/resources.h"
 
 namespace cloister::spec {
 
@@ -87,19 +88,6 @@ struct Device {
   uint32_t mode = 0666;
   uint32_t uid = 0;
   uint32_t gid = 0;
-};
-
-// 0 or absent: not limited.
-struct Resources {
-  int64_t memory_limit = 0;
-  int64_t memory_reservation = 0;
-  int64_t memory_swap = 0;
-  uint64_t cpu_shares = 0;
-  int64_t cpu_quota = 0;
-  uint64_t cpu_period = 0;
-  std::string cpus;
-  std::string mems;
-  int64_t pids_limit = 0;
 };
 
 struct Hook {

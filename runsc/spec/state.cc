@@ -47,6 +47,7 @@ std::string FormatState(const State& state) {
       {"sentry", ToJson(state.sentry)},
       {"gofer", ToJson(state.gofer)},
       {"execs", execs},
+      {"cgroups", state.cgroups},
   };
   return Dump(json, "");
 }
@@ -72,6 +73,7 @@ absl::StatusOr<State> ParseState(std::string_view text) {
     RETURN_IF_ERROR(Read(entry.Member("monitor"), &exec.monitor));
     RETURN_IF_ERROR(entry.Member("guestPid").Read(&exec.guest_pid));
   }
+  RETURN_IF_ERROR(root.Member("cgroups").Read(&state.cgroups));
   if (state.id.empty()) return root.Member("id").Error("must not be empty");
   return state;
 }

@@ -40,6 +40,7 @@ struct State {
   ProcessId sentry;
   ProcessId gofer;
   std::vector<ExecId> execs;
+  std::map<std::string, std::string> cgroups;  // controller to directory, see cgroup::Group
 };
 
 // state.json's text, and back.

@@ -378,6 +378,25 @@ TEST_F(GoferFsTest, SharedTreesShowWhatOthersDo) {
   EXPECT_EQ(ReadAll(*MustOpen("/f", O_RDONLY)), "other");
 }
 
+TEST_F(GoferFsTest, WhatIsDistrustedIsAskedForAgain) {
+  tree.Write("file", "old");
+  tree.Write("replaced", "old");
+  Start();
+  EXPECT_THAT(Find(root, "/late"), FailsWith(Errno::kNoEnt));
+  EXPECT_EQ(ReadAll(*MustOpen("/file", O_RDONLY)), "old");
+  EXPECT_EQ(ReadAll(*MustOpen("/replaced", O_RDONLY)), "old");
+  tree.Write("late", "late");
+  tree.Write("file", "longer");
+  tree.Write("other", "another");
+  ASSERT_EQ(rename((tree / "other").c_str(), (tree / "replaced").c_str()), 0);
+  EXPECT_THAT(Find(root, "/late"), FailsWith(Errno::kNoEnt));
+  GoferFs::Distrust();
+  root.root.dentry()->ForgetChildren();
+  EXPECT_EQ(ReadAll(*MustOpen("/late", O_RDONLY)), "late");
+  EXPECT_EQ(Stat("/file").stx_size, 6u);
+  EXPECT_EQ(ReadAll(*MustOpen("/replaced", O_RDONLY)), "another");
+}
+
 TEST_F(GoferFsTest, SharedFilesCanBeExecutedOnceTheWriterIsGone) {
   std::filesystem::copy_file("/bin/true", tree / "true");
   Start(/*shared=*/true);

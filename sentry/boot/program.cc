@@ -61,7 +61,9 @@ absl::StatusOr<std::pair<std::string, Ref<vfs::FileDescription>>> FindProgram(co
     if (file.error() == Errno::kNoEnt || file.error() == Errno::kNotDir || file.error() == Errno::kLoop) {
       return absl::NotFoundError(absl::StrCat(quoted, "stat ", name, ": ", Lower(file.error())));
     }
-    return absl::PermissionDeniedError(absl::StrCat(quoted, Lower(file.error())));
+    // As runc says it, whose callers look for these words.
+    const Errno shown = file.error() == Errno::kIsDir ? Errno::kAcces : file.error();
+    return absl::PermissionDeniedError(absl::StrCat(quoted, Lower(shown)));
   }
   bool denied = false;
   for (const absl::string_view directory : absl::StrSplit(PathOf(process), ':')) {

@@ -11,6 +11,7 @@
 #include "base/log/log.h"
 #include "sentry/boot/program.h"
 #include "sentry/boot/terminal.h"
+#include "sentry/fs/gofer/gofer_fs.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/task/task.h"
 #include "sentry/task/usage.h"
@@ -152,6 +153,9 @@ absl::StatusOr<pid_t> Sandbox::Exec(const control::ExecRequest& request, std::ve
     if (container->init.ended) return absl::FailedPreconditionError("cannot exec in a stopped container");
     fs = container->fs;
   }
+  // Who asks may have changed files from outside just before, as "docker cp" does.
+  goferfs::GoferFs::Distrust();
+  fs->Get().root.dentry()->ForgetChildren();
   UniqueFd monitor = std::move(fds.front());
   fds.erase(fds.begin());
   Stdio stdio = TRY_STATUS(MakeStdio(kernel_, request.process(), std::move(fds)));

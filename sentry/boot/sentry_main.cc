@@ -97,13 +97,16 @@ struct ChosenPlatform {
 };
 
 absl::StatusOr<ChosenPlatform> MakePlatform(const control::BootConfig& config) {
+  // Under a limit on memory it is mostly the host that kills, and as on Linux it takes one process alone.
+  const bool ends_with_stub = config.container().memory_limit() == 0;
   if (config.platform() != "ptrace") {
     systrap::SystrapOptions options;
     options.spin = !config.no_spin();
     options.patch = !config.no_patch();
     static wait::WorkerSideline sideline;
     options.sideline = &sideline;
-    options.on_killed_outside = EndWithStub;
+    options.on_zygote_dead = EndWithStub;
+    if (ends_with_stub) options.on_killed_outside = EndWithStub;
     auto systrap = systrap::NewSystrap(options);
     if (systrap.ok()) return ChosenPlatform{*std::move(systrap), Interception::kSystrap};
     const bool may_fall_back = config.platform().empty() && absl::IsFailedPrecondition(systrap.status());
@@ -111,7 +114,8 @@ absl::StatusOr<ChosenPlatform> MakePlatform(const control::BootConfig& config) {
     LOG(kWarning, "the platform is ptrace, which is slow: %s", FirstLine(systrap.status()));
   }
   ptrace::PtraceOptions options;
-  options.on_killed_outside = EndWithStub;
+  options.on_zygote_dead = EndWithStub;
+  if (ends_with_stub) options.on_killed_outside = EndWithStub;
   return ChosenPlatform{TRY_STATUS(ptrace::NewPtrace(options)), Interception::kPtrace};
 }
 
@@ -125,9 +129,11 @@ std::vector<UniqueFd> DonatedFds(const control::BootConfig& config) {
   return fds;
 }
 
-// linux.sysctl of config.json: those of the IPC namespace. net.… is runsc's.
+// linux.sysctl of config.json: those of the IPC and UTS namespaces. net.… is runsc's.
 absl::Status ApplySysctls(task::Kernel& kernel, const control::Container& container) {
   for (const auto& [name, value] : container.sysctl()) {
+    if (name == "kernel.domainname") kernel.SetDomainname(value);
+    if (name == "kernel.hostname") kernel.SetHostname(value);
     const ipc::IpcSysctl* const sysctl = ipc::FindIpcSysctl(name);
     if (sysctl == nullptr) continue;
     const ErrnoOrVoid written = sysctl->write(*kernel.ipc(), value);

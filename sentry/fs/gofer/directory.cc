@@ -32,8 +32,17 @@ ErrnoOr<Ref<vfs::FileDescription>> GoferDirectory::Open(const vfs::OpenRequest& 
   return MakeRef<GoferOpenDirectory>(request, Self());
 }
 
+void GoferDirectory::RenewLocked() {
+  if (listed_in_ == GoferFs::distrusted()) return;
+  listed_in_ = GoferFs::distrusted();
+  listing_.Clear();
+  listed_ = asked_small_ = attrs_asked_ = false;
+  questions_ = 0;
+}
+
 ErrnoOr<Ref<Inode>> GoferDirectory::Lookup(std::string_view name) {
   absl::MutexLock lock(&mu_);
+  RenewLocked();
   if (listed_) {
     if (Ref<Inode> known = TRY(FromListingLocked(name))) return known;
   }
@@ -135,6 +144,7 @@ void GoferDirectory::FetchAttrsLocked() {
 ErrnoOrVoid GoferDirectory::Emit(int64_t from,
                                  absl::FunctionRef<bool(const vfs::DirectoryFile::Entry&)> emit) {
   absl::MutexLock lock(&mu_);
+  RenewLocked();
   TRY_VOID(FetchNamesLocked());
   listing_.Emit(from, remote().device_bits(), emit);
   return {};

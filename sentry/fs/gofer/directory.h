@@ -48,6 +48,8 @@ class GoferDirectory final : public GoferNode<vfs::DirectoryInode> {
   ErrnoOr<Ref<vfs::Inode>> AskLocked(std::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Takes the inode from the listing's attributes; null if they do not do.
   ErrnoOr<Ref<vfs::Inode>> FromListingLocked(std::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Forgets what is no longer to be believed.
+  void RenewLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // After one more question about a single name: is it time to ask for more?
   void ConsiderListingLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOrVoid FetchNamesLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -67,6 +69,7 @@ class GoferDirectory final : public GoferNode<vfs::DirectoryInode> {
   // Two at once by address, for rename. Before every Remote::mu_.
   absl::Mutex mu_;
   Listing listing_ ABSL_GUARDED_BY(mu_);
+  uint64_t listed_in_ ABSL_GUARDED_BY(mu_) = 0;    // GoferFs::distrusted() when listing_ was begun
   bool listed_ ABSL_GUARDED_BY(mu_) = false;       // listing_ is all there is
   bool asked_small_ ABSL_GUARDED_BY(mu_) = false;  // the first lookup's attempt was made
   bool attrs_asked_ ABSL_GUARDED_BY(mu_) = false;

@@ -1,6 +1,7 @@
 #ifndef CLOISTER_SENTRY_FS_GOFER_GOFER_FS_H_
 #define CLOISTER_SENTRY_FS_GOFER_GOFER_FS_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -49,6 +50,11 @@ class GoferFs final : public vfs::FileSystem {
   bool read_only() const override { return readonly_; }
 
   bool shared() const { return shared_; }
+  // Somebody outside may just have changed files: what exclusive file systems have believed so far is asked
+  // for again. Names that dentries hold are the caller's to forget.
+  static void Distrust() { distrusted_.fetch_add(1, std::memory_order_relaxed); }
+  // How often that has been said.
+  static uint64_t distrusted() { return distrusted_.load(std::memory_order_relaxed); }
   GoferClient& client() const { return *gofer_->client; }
   NodeCache& cache() const { return gofer_->cache; }
 
@@ -77,6 +83,7 @@ class GoferFs final : public vfs::FileSystem {
   Ref<vfs::Inode> FindLocked(const Key& key, mode_t type) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   Ref<vfs::Inode> Make(const gofer::Node& node, Ref<GoferDirectory> parent, std::string_view name);
 
+  static inline std::atomic<uint64_t> distrusted_{0};
   const Ref<Gofer> gofer_;
   const bool shared_;
   bool readonly_ = false;   // fixed by Mount

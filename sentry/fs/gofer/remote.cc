@@ -84,6 +84,7 @@ Remote::~Remote() {
 void Remote::TakeAttrLocked(const gofer::Attr& attr) {
   FromMessage(attr, &attr_);
   owners_old_ = false;
+  told_in_ = GoferFs::distrusted();
   if (fs_->shared()) told_ns_ = wait::MonotonicNow();
 }
 
@@ -132,7 +133,7 @@ bool Remote::MustAskLocked() {
   // Nobody can be asked any more: what is known stays true.
   if (id_ == 0 && !parent_ && !reader_ && !writer_) return false;
   if (fs_->shared()) return stale || owners_old_ || wait::MonotonicNow() - told_ns_ > kFreshNs;
-  return stale;
+  return stale || told_in_ != GoferFs::distrusted();
 }
 
 ErrnoOrVoid Remote::RefreshFromHost(int fd) {
@@ -142,6 +143,7 @@ ErrnoOrVoid Remote::RefreshFromHost(int fd) {
   if (!S_ISREG(host.st_mode) || key != key_) return Errno::kIo;
   const statx_timestamp changed = attr_.stx_ctime;
   FromHost(host, &attr_);
+  told_in_ = GoferFs::distrusted();
   if (fs_->shared()) {
     told_ns_ = wait::MonotonicNow();
     if (changed.tv_sec != attr_.stx_ctime.tv_sec || changed.tv_nsec != attr_.stx_ctime.tv_nsec)

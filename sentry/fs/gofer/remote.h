@@ -117,7 +117,8 @@ class Remote {
   Ref<GoferDirectory> parent_ ABSL_GUARDED_BY(mu_);  // null: no place
   std::string name_ ABSL_GUARDED_BY(mu_);
   struct statx attr_ ABSL_GUARDED_BY(mu_);
-  int64_t told_ns_ ABSL_GUARDED_BY(mu_) = 0;  // when attr_ came, CLOCK_MONOTONIC; shared only
+  uint64_t told_in_ ABSL_GUARDED_BY(mu_) = 0;  // GoferFs::distrusted() as attr_ came
+  int64_t told_ns_ ABSL_GUARDED_BY(mu_) = 0;   // when attr_ came, CLOCK_MONOTONIC; shared only
   // The file has changed since the gofer told its owners, which fstat(2) cannot tell; shared only.
   bool owners_old_ ABSL_GUARDED_BY(mu_) = false;
   Ref<HostFd> reader_ ABSL_GUARDED_BY(mu_);

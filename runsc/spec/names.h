@@ -1,0 +1,17 @@
+#ifndef CLOISTER_RUNSC_SPEC_NAMES_H_
+#define CLOISTER_RUNSC_SPEC_NAMES_H_
+
+#include <string>
+#include <vector>
+
+namespace cloister::spec {
+
+// The options of mounts[] that are known, sorted.
+std::vector<std::string> MountOptionNames();
+
+// "CAP_CHOWN" …, in the order of their numbers.
+std::vector<std::string> CapabilityNames();
+
+}  // namespace cloister::spec
+
+#endif  // CLOISTER_RUNSC_SPEC_NAMES_H_
