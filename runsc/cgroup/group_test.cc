@@ -47,9 +47,16 @@ TEST_F(GroupTest, MadeWhereverSomethingIsMountedAndRemoved) {
               testing::ElementsAre(testing::Pair("", top_ + "/unified/parent/id"),
                                    testing::Pair("memory", top_ + "/memory/parent/id")));
   EXPECT_EQ(access((top_ + "/memory/parent/id").c_str(), F_OK), 0);
-  mkdir((top_ + "/memory/parent/id/within").c_str(), 0755);
-  EXPECT_TRUE(group->Remove(absl::Seconds(1)).ok() || true);
+  // What cannot be removed is named, and keeps none of the others.
+  const std::string within = top_ + "/memory/parent/id/within";
+  mkdir(within.c_str(), 0755);
+  EXPECT_THAT(std::string(group->Remove(absl::Seconds(1)).message()),
+              testing::HasSubstr(top_ + "/memory/parent/id"));
   EXPECT_EQ(access((top_ + "/unified/parent/id").c_str(), F_OK), -1);
+  rmdir(within.c_str());
+  const absl::Status removed = group->Remove(absl::Seconds(1));
+  EXPECT_TRUE(removed.ok()) << removed;
+  EXPECT_EQ(access((top_ + "/memory/parent/id").c_str(), F_OK), -1);
   EXPECT_EQ(access((top_ + "/unified/parent").c_str(), F_OK), 0);
 }
 
