@@ -8,18 +8,21 @@
 #include <cerrno>
 #include <cstring>
 
+#include "platform/stub/fp_layout.h"
+
 namespace cloister::ptrace {
 namespace {
 
-constexpr size_t kLegacyBytes = 512;               // struct _fpstate_64 of FXSAVE
-constexpr size_t kHeaderBytes = 64;                // struct _header
-constexpr size_t kSwReserved = 464;                // offset of struct _fpx_sw_bytes
+using stub::kHeaderBytes;
+using stub::kInitialControl;
+using stub::kInitialMxcsr;
+using stub::kLegacyBytes;
+using stub::kLegacyFeatures;
+using stub::kMxcsrOffset;
+using stub::kSwReserved;
+
 constexpr size_t kMostBytes = 16384;               // of any register set
-constexpr size_t kMxcsrOffset = 24;                // in the legacy area
-constexpr uint64_t kLegacyFeatures = 3;            // x87 and SSE
 constexpr uint64_t kTileData = uint64_t{1} << 18;  // AMX: after a permission only
-constexpr uint16_t kInitialControl = 0x37f;
-constexpr uint32_t kInitialMxcsr = 0x1f80;
 constexpr unsigned kXsaveLeaf = 0xd;
 constexpr unsigned kOsXsave = 1u << 27;  // of CPUID 1, ECX
 

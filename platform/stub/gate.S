@@ -10,18 +10,6 @@ stub_gate:
         ret
 
         .text
-// long stub_call(nr, a0, a1, a2, a3, a4, a5): one host call through the gate.
-        .globl  stub_call
-stub_call:
-        mov     %rdi, %rax
-        mov     %rsi, %rdi
-        mov     %rdx, %rsi
-        mov     %rcx, %rdx
-        mov     %r8, %r10
-        mov     %r9, %r8
-        mov     8(%rsp), %r9
-        jmp     stub_gate
-
 // SA_RESTORER: the stack pointer is 8 above the signal frame's start, as rt_sigreturn(2) wants it.
         .globl  stub_restore
 stub_restore:
@@ -171,15 +159,6 @@ stub_reframe:
         mov     $STUB_REFRAME_NR, %eax
         syscall
 stub_reframe_return:
-        ud2
-
-// The program's entry: hands the initial stack (argc, argv, envp, auxv) to the boot code.
-        .globl  stub_start
-stub_start:
-        xor     %ebp, %ebp
-        mov     %rsp, %rdi
-        and     $-16, %rsp
-        call    stub_boot
         ud2
 
 // void stub_trap_once(): a call from outside the gate, so that the filter traps it.

@@ -2,6 +2,7 @@
 
 #include <asm/unistd.h>
 
+#include "platform/stub/fp_layout.h"
 #include "platform/stub/internal.h"
 #include "platform/stub/patch.h"
 
@@ -12,13 +13,6 @@ constexpr long kEFault = 14;
 constexpr long kEInval = 22;
 constexpr long kEIntr = 4;
 constexpr uint64_t kArchSetGs = 0x1001, kArchSetFs = 0x1002, kArchGetGs = 0x1004;  // asm/prctl.h
-constexpr uint64_t kLegacyBytes = 512;   // struct _fpstate_64 of FXSAVE
-constexpr uint64_t kHeaderBytes = 64;    // struct _header
-constexpr uint64_t kSwReserved = 464;    // offset of struct _fpx_sw_bytes
-constexpr uint64_t kLegacyFeatures = 3;  // x87 and SSE
-constexpr uint64_t kMxcsrOffset = 24;    // in the legacy area
-constexpr uint16_t kInitialControl = 0x37f;
-constexpr uint32_t kInitialMxcsr = 0x1f80;
 constexpr uint64_t kPage = 4096, kStackMargin = 1024;
 constexpr uint64_t kDontNeed = 4;  // MADV_DONTNEED
 

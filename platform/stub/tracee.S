@@ -47,26 +47,10 @@ tracee_map_file:
 1:      int3
 
         .text
-// long stub_call(nr, a0, a1, a2, a3, a4, a5): the booting zygote's host calls.
-        .globl  stub_call
-stub_call:
-        mov     %rdi, %rax
-        mov     %rsi, %rdi
-        mov     %rdx, %rsi
-        mov     %rcx, %rdx
-        mov     %r8, %r10
-        mov     %r9, %r8
-        mov     8(%rsp), %r9
+// The booting zygote's host calls.
+        .globl  stub_gate
+stub_gate:
         syscall
         ret
-
-// The program's entry: hands the initial stack (argc, argv, envp, auxv) to the boot code.
-        .globl  stub_start
-stub_start:
-        xor     %ebp, %ebp
-        mov     %rsp, %rdi
-        and     $-16, %rsp
-        call    stub_boot
-        ud2
 
         .section .note.GNU-stack, "", @progbits
