@@ -14,13 +14,6 @@
 namespace cloister::guest {
 namespace {
 
-using platform::AfterOps;
-using platform::CloneKind;
-using platform::CloneRequest;
-using platform::GuestThread;
-using platform::HostOp;
-using platform::Trap;
-
 // A platform, by name.
 struct Maker {
   const char* name;
@@ -29,25 +22,10 @@ struct Maker {
 absl::StatusOr<std::unique_ptr<platform::Platform>> MakeSystrap() { return systrap::NewSystrap({}); }
 absl::StatusOr<std::unique_ptr<platform::Platform>> MakePtrace() { return ptrace::NewPtrace({}); }
 
-class PlatformTest : public testing::TestWithParam<Maker> {
+class PlatformTest : public testing::TestWithParam<Maker>, protected PlatformFixture {
  protected:
-  void SetUp() override {
-    auto made = GetParam().make();
-    ASSERT_TRUE(made.ok()) << made.status();
-    platform_ = std::move(*made);
-    const absl::Status started = platform_->Start();
-    ASSERT_TRUE(started.ok()) << started;
-    guest_ = NewGuest(*platform_, recorder_);
-    ASSERT_TRUE(guest_);
-  }
-  // No process of ours is left behind.
-  void TearDown() override {
-    guest_.reset();
-    recorder_.Close();
-    platform_.reset();
-    EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
-    EXPECT_EQ(errno, ECHILD);
-  }
+  void SetUp() override { Begin(GetParam().make()); }
+  void TearDown() override { End(); }
 
   void Go(GuestThread& thread, const char* label) {
     thread.regs().rip = Label(label);
@@ -64,15 +42,6 @@ class PlatformTest : public testing::TestWithParam<Maker> {
     EXPECT_EQ(seen->thread->regs().orig_rax, nr);
     return seen->thread;
   }
-  Trap AwaitTrap(Trap::Kind kind) {
-    const auto seen = recorder_.Next();
-    if (!seen) {
-      ADD_FAILURE() << "no trap";
-      return {};
-    }
-    EXPECT_EQ(static_cast<int>(seen->trap.kind), static_cast<int>(kind));
-    return seen->trap;
-  }
   uint64_t Peek(GuestThread& thread, uint64_t addr) {
     uint64_t value = 0;
     EXPECT_EQ(thread.address_space().Read(addr, std::as_writable_bytes(std::span(&value, 1))), sizeof value);
@@ -82,10 +51,6 @@ class PlatformTest : public testing::TestWithParam<Maker> {
     EXPECT_EQ(thread.address_space().Write(addr, std::as_bytes(std::span(&value, 1))), sizeof value);
   }
   int64_t Op(const HostOp& op) { return RunOp(recorder_, *guest_, op); }
-
-  std::unique_ptr<platform::Platform> platform_;
-  Recorder recorder_;
-  Ref<GuestThread> guest_;
 };
 
 // What is systrap's own.

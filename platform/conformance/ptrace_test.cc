@@ -18,43 +18,17 @@
 namespace cloister::guest {
 namespace {
 
-using platform::AfterOps;
-using platform::CloneKind;
-using platform::CloneRequest;
-using platform::GuestThread;
-using platform::HostOp;
-using platform::Trap;
-
 constexpr uint64_t kAt = 0x40000000;
 constexpr int kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
 
-class PtraceTest : public testing::Test {
+class PtraceTest : public testing::Test, protected PlatformFixture {
  protected:
   void SetUp() override { Make({}); }
-  void TearDown() override {
-    guest_.reset();
-    recorder_.Close();
-    platform_.reset();
-    EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
-    EXPECT_EQ(errno, ECHILD);
-  }
+  void TearDown() override { End(); }
   void Make(const ptrace::PtraceOptions& options) {
     guest_.reset();
     platform_.reset();
-    auto made = ptrace::NewPtrace(options);
-    ASSERT_TRUE(made.ok()) << made.status();
-    platform_ = std::move(*made);
-    const absl::Status started = platform_->Start();
-    ASSERT_TRUE(started.ok()) << started;
-    guest_ = NewGuest(*platform_, recorder_);
-    ASSERT_TRUE(guest_);
-  }
-  Trap AwaitTrap(Trap::Kind kind) {
-    const auto seen = recorder_.Next();
-    EXPECT_TRUE(seen);
-    if (!seen) return {};
-    EXPECT_EQ(static_cast<int>(seen->trap.kind), static_cast<int>(kind));
-    return seen->trap;
+    Begin(ptrace::NewPtrace(options));
   }
   Ref<GuestThread> CloneTo(CloneKind kind, const char* label) {
     CloneRequest request;
@@ -67,10 +41,6 @@ class PtraceTest : public testing::Test {
     EXPECT_TRUE(child.ok());
     return child.ok() ? *child : nullptr;
   }
-
-  std::unique_ptr<platform::Platform> platform_;
-  Recorder recorder_;
-  Ref<GuestThread> guest_;
 };
 
 TEST_F(PtraceTest, AGuestThatJumpsIntoTheGateIsStillAGuest) {

@@ -15,13 +15,6 @@
 namespace cloister::guest {
 namespace {
 
-using platform::AfterOps;
-using platform::CloneKind;
-using platform::CloneRequest;
-using platform::GuestThread;
-using platform::HostOp;
-using platform::Trap;
-
 constexpr int kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
 constexpr uint64_t kFree = 0x40000000;
 

@@ -2,14 +2,18 @@
 #define CLOISTER_PLATFORM_CONFORMANCE_TEST_GUEST_H_
 
 #include <sys/mman.h>
+#include <sys/wait.h>
 
+#include <cerrno>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
@@ -24,6 +28,13 @@ extern const char guest_begin[], guest_end[], guest_call[], guest_fault[], guest
 }
 
 namespace cloister::guest {
+
+using platform::AfterOps;
+using platform::CloneKind;
+using platform::CloneRequest;
+using platform::GuestThread;
+using platform::HostOp;
+using platform::Trap;
 
 inline constexpr uint64_t kCode = 0x10000000;
 inline constexpr uint64_t kData = 0x20000000;
@@ -109,7 +120,6 @@ inline int64_t RunOp(Recorder& recorder, platform::GuestThread& thread, const pl
 
 // A new process with the code, a data page and a stack, stopped before its first instruction.
 inline Ref<platform::GuestThread> NewGuest(platform::Platform& platform, Recorder& recorder) {
-  using platform::HostOp;
   auto made = platform.NewProcess(&recorder);
   if (!made.ok()) {
     ADD_FAILURE() << "NewProcess failed";
@@ -128,6 +138,40 @@ inline Ref<platform::GuestThread> NewGuest(platform::Platform& platform, Recorde
   thread->regs().rsp = kStack + kRegion - 64;
   return thread;
 }
+
+// What a test of one platform has.
+class PlatformFixture {
+ protected:
+  void Begin(absl::StatusOr<std::unique_ptr<platform::Platform>> made) {
+    ASSERT_TRUE(made.ok()) << made.status();
+    platform_ = std::move(*made);
+    const absl::Status started = platform_->Start();
+    ASSERT_TRUE(started.ok()) << started;
+    guest_ = NewGuest(*platform_, recorder_);
+    ASSERT_TRUE(guest_);
+  }
+  // No process of ours is left behind.
+  void End() {
+    guest_.reset();
+    recorder_.Close();
+    platform_.reset();
+    EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
+    EXPECT_EQ(errno, ECHILD);
+  }
+  Trap AwaitTrap(Trap::Kind kind) {
+    const auto seen = recorder_.Next();
+    if (!seen) {
+      ADD_FAILURE() << "no trap";
+      return {};
+    }
+    EXPECT_EQ(static_cast<int>(seen->trap.kind), static_cast<int>(kind));
+    return seen->trap;
+  }
+
+  std::unique_ptr<platform::Platform> platform_;
+  Recorder recorder_;
+  Ref<GuestThread> guest_;
+};
 
 }  // namespace cloister::guest
 
