@@ -1,17 +1,10 @@
 #include "platform/process/memory.h"
 
 #include <sys/uio.h>
-#include <time.h>
+
+#include "platform/process/clock.h"
 
 namespace cloister::process {
-namespace {
-
-// clock_gettime(2), "CLOCK_PROCESS_CPUTIME_ID": the clock of another process.
-clockid_t ProcessCpuClock(pid_t pid) {
-  return static_cast<clockid_t>((~static_cast<unsigned>(pid) << 3) | 2);
-}
-
-}  // namespace
 
 size_t Memory::Read(uint64_t addr, std::span<std::byte> dst) const {
   const iovec local = {dst.data(), dst.size()};
@@ -34,11 +27,7 @@ size_t Memory::Write(uint64_t addr, std::span<const std::byte> src) const {
 uint64_t Memory::CpuTimeNs() const {
   absl::ReaderMutexLock lock(&mu_);
   uint64_t total = 0;
-  for (pid_t pid : pids_) {
-    timespec used = {};
-    if (clock_gettime(ProcessCpuClock(pid), &used) != 0) continue;
-    total += static_cast<uint64_t>(used.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(used.tv_nsec);
-  }
+  for (pid_t pid : pids_) total += static_cast<uint64_t>(process::CpuTimeNs(pid));
   return total;
 }
 

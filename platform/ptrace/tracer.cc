@@ -11,17 +11,13 @@
 #include "absl/synchronization/notification.h"
 #include "base/error/status.h"
 #include "base/log/log.h"
+#include "platform/process/own_signals.h"
+#include "platform/process/wait_status.h"
 
 namespace cloister::ptrace {
 namespace {
 
 thread_local const Tracer* here = nullptr;  // the tracer whose thread this is
-
-int WaitStatus(const siginfo_t& info) {
-  constexpr int kDumped = 0x80;
-  if (info.si_code == CLD_EXITED) return info.si_status << 8;
-  return info.si_code == CLD_DUMPED ? info.si_status | kDumped : info.si_status;
-}
 
 }  // namespace
 
@@ -31,11 +27,7 @@ Tracer::Tracer(LaunchedZygote zygote, const PtraceOptions& options)
 Tracer::~Tracer() { Stop(); }
 
 absl::Status Tracer::Start() {
-  // A signal for the sentry must not be handled here; what the thread raises itself must.
-  sigset_t all, before;
-  sigfillset(&all);
-  for (const int own : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT}) sigdelset(&all, own);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const process::OwnSignalsOnly own_signals_only;
   absl::Status status;
   absl::Notification begun;
   thread_ = std::thread([&] {
@@ -48,7 +40,6 @@ absl::Status Tracer::Start() {
     if (seized) Run();
   });
   begun.WaitForNotification();
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return status;
 }
 
@@ -173,7 +164,7 @@ void Tracer::OnEnd(const siginfo_t& info) {
   Process& process = thread->process();
   const bool by_signal = info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
   if (info.si_pid != process.pid()) {
-    thread->Gone(by_signal ? WaitStatus(info) : 0);
+    thread->Gone(by_signal ? process::WaitStatus(info) : 0);
     return;
   }
   const bool from_outside = by_signal && info.si_status == SIGKILL && !process.killed();
@@ -181,7 +172,7 @@ void Tracer::OnEnd(const siginfo_t& info) {
   if (from_outside && !stopping() && !is_zygote && options_.on_killed_outside) {
     options_.on_killed_outside(info.si_pid);
   }
-  for (const Ref<Thread>& left : process.Bury()) left->Gone(WaitStatus(info));
+  for (const Ref<Thread>& left : process.Bury()) left->Gone(process::WaitStatus(info));
 }
 
 }  // namespace cloister::ptrace

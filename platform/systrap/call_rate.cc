@@ -1,9 +1,9 @@
 #include "platform/systrap/call_rate.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <span>
+
+#include "platform/process/clock.h"
 
 namespace cloister::systrap {
 namespace {
@@ -11,16 +11,6 @@ namespace {
 constexpr int64_t kWindowNs = 1'000'000;
 constexpr int kManyCalls = 40, kSeveralChanges = 2;
 constexpr int64_t kOneCorePercent = 115;
-
-// CPU time of a process, clock_getcpuclockid(3); 0 where it is gone. (A thread's own is for its process
-// alone.)
-int64_t CpuNs(pid_t pid) {
-  constexpr unsigned kSched = 2;
-  timespec used;
-  const auto clock = static_cast<clockid_t>(~static_cast<unsigned>(pid) << 3 | kSched);
-  if (clock_gettime(clock, &used) != 0) return 0;
-  return used.tv_sec * int64_t{1'000'000'000} + used.tv_nsec;
-}
 
 }  // namespace
 
@@ -48,7 +38,7 @@ void CallRate::Change(pid_t tid, pid_t pid) {
   const auto known = std::span(callers_).first(caller_count_);
   if (caller_count_ == kMostCallers || std::ranges::find(known, tid, &Caller::tid) != known.end()) return;
   const bool counted = std::ranges::find(known, pid, &Caller::pid) != known.end();
-  callers_[caller_count_++] = {tid, pid, counted ? -1 : CpuNs(pid)};
+  callers_[caller_count_++] = {tid, pid, counted ? -1 : process::CpuTimeNs(pid)};
 }
 
 void CallRate::Turn(int64_t now) {
@@ -59,7 +49,7 @@ void CallRate::Turn(int64_t now) {
                      changes_.load(std::memory_order_relaxed) >= kSeveralChanges;
   int64_t used = 0;
   for (const Caller& caller : std::span(callers_).first(caller_count_)) {
-    if (caller.cpu_ns >= 0) used += std::max<int64_t>(0, CpuNs(caller.pid) - caller.cpu_ns);
+    if (caller.cpu_ns >= 0) used += std::max<int64_t>(0, process::CpuTimeNs(caller.pid) - caller.cpu_ns);
   }
   const bool fits = dense && caller_count_ > 1 && used * 100 <= lasted * kOneCorePercent;
   leaves_core_to_.store(fits ? static_cast<int>(caller_count_) : 0, std::memory_order_relaxed);

@@ -1,22 +1,19 @@
 #include "platform/systrap/call_rate.h"
 
 #include <gtest/gtest.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <thread>
 #include <vector>
 
+#include "platform/process/clock.h"
+
 namespace cloister::systrap {
 namespace {
 
-constexpr int64_t kMs = 1'000'000;
+using process::NowNs;
 
-int64_t NowNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
-}
+constexpr int64_t kMs = 1'000'000;
 
 // `calls` calls by each of the threads in turn, over a little more than a window.
 int64_t Window(CallRate* rate, std::vector<pid_t> tids, int calls, int64_t now) {

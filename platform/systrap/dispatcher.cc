@@ -10,17 +10,12 @@
 #include <utility>
 
 #include "base/log/log.h"
+#include "platform/process/wait_status.h"
 
 namespace cloister::systrap {
 namespace {
 
 constexpr int64_t kReceiveNs = 1500;  // a receive that did not have to wait takes less
-
-// wait(2)'s status for what waitid(2) tells.
-int WaitStatus(const siginfo_t& info) {
-  if (info.si_code == CLD_EXITED) return (info.si_status & 0xff) << 8;
-  return (info.si_status & 0x7f) | (info.si_code == CLD_DUMPED ? 0x80 : 0);
-}
 
 // A host thread that nobody asked for, stopped in a notification: its process has to go.
 void KillStranger(pid_t tid) {
@@ -164,7 +159,7 @@ void Dispatcher::Reap(const std::atomic<bool>& done) {
     const std::vector<Ref<Thread>> left = process->Bury();
     siginfo_t reaped = {};
     waitid(P_PID, static_cast<id_t>(pid), &reaped, WEXITED | WNOHANG);
-    for (const Ref<Thread>& thread : left) thread->Gone(WaitStatus(info));
+    for (const Ref<Thread>& thread : left) thread->Gone(process::WaitStatus(info));
   }
 }
 

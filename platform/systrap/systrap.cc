@@ -14,6 +14,7 @@
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/time/clock.h"
 #include "base/error/status.h"
+#include "platform/process/own_signals.h"
 #include "platform/systrap/dispatcher.h"
 #include "platform/systrap/spares.h"
 #include "platform/systrap/zygote_launch.h"
@@ -58,6 +59,7 @@ class Systrap final : public platform::Platform {
  private:
   absl::Status AwaitZygote(platform::Trap::Kind kind, int64_t* result);
   absl::StatusOr<int64_t> RunInZygote(const platform::HostOp& op);
+  void MakeThreads();
   void StopStubs();
 
   const int workers_;
@@ -121,12 +123,8 @@ absl::StatusOr<int64_t> Systrap::RunInZygote(const platform::HostOp& op) {
   return result;
 }
 
-absl::Status Systrap::Start() {
-  // A signal for the sentry must not be handled by these; what they raise themselves must.
-  sigset_t all, before;
-  sigfillset(&all);
-  for (const int own : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT}) sigdelset(&all, own);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+void Systrap::MakeThreads() {
+  const process::OwnSignalsOnly own_signals_only;
   // A thread's first host calls are its library's own: a filter that comes now must not meet them.
   absl::BlockingCounter begun(workers_ + 3);
   const auto make = [&begun](auto run) {
@@ -140,7 +138,10 @@ absl::Status Systrap::Start() {
   housekeeper_ = make([this] { core_.housekeeper.Run(); });
   rests_ = make([this] { core_.rests.Run(); });
   begun.Wait();
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+absl::Status Systrap::Start() {
+  MakeThreads();
   spares_.Start();
   return absl::OkStatus();
 }

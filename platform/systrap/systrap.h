@@ -13,7 +13,7 @@
 namespace cloister::systrap {
 
 struct SystrapOptions {
-  uint32_t max_address_spaces = 8192;      // 32 MiB of the sentry's addresses each; sparse
+  uint32_t max_address_spaces = 8192;      // 96 MiB of the sentry's addresses each; sparse
   size_t spares = 2;                       // processes kept ready for NewProcess
   int workers = 0;                         // threads that handle traps; 0: the cores and two more
   bool spin = true;                        // workers look at busy threads while a core is free

@@ -1,7 +1,6 @@
 #include "platform/systrap/watch.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include <algorithm>
 #include <utility>
@@ -20,12 +19,6 @@ constexpr int64_t kFirstBreakNs = 1'000'000, kLongestBreakNs = 64'000'000;
 constexpr size_t kMost = 8;
 
 }  // namespace
-
-int64_t NowNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 Watch::Watch(Turns* turns, int cores, bool enabled, platform::Sideline* sideline)
     : turns_(turns), cores_(cores), enabled_(enabled && cores > 1), crowd_(sideline) {}

@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "base/own/ref.h"
+#include "platform/process/clock.h"
 #include "platform/systrap/crowd.h"
 
 namespace cloister::systrap {
@@ -17,8 +18,7 @@ namespace cloister::systrap {
 class Thread;
 class Turns;
 
-// Nanoseconds of CLOCK_MONOTONIC.
-int64_t NowNs();
+using process::NowNs;
 
 // The threads that are looked at instead of being rung for, because they have called often of late and a core
 // is free: a worker, the watcher, spins on their request words. It gives up some time after the last answer,
