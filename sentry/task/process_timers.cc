@@ -73,6 +73,7 @@ class ProcessTimers::Timer final : public wait::TimerClient {
     return LeftLocked(TimerClockNow(group_, clock_));
   }
 
+  // Of the signal that was taken last, also while the next one pends. Linux: it_overrun_last.
   int overrun() const {
     absl::MutexLock lock(&mu_);
     return overrun_;
@@ -84,7 +85,6 @@ class ProcessTimers::Timer final : public wait::TimerClient {
       const int64_t now = TimerClockNow(group_, clock_);
       if (due_ != 0 && now < due_) return RearmLocked(now, 0);
       if (due_ == 0 || queued_) return;
-      overrun_ = 0;
       queued_ = interval_ns_ > 0;
       if (!queued_) due_ = 0;
     }
