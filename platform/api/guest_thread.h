@@ -89,6 +89,11 @@ class GuestThread : public RefCounted {
   // Owner: it may again.
   virtual void ReleaseSignalMask() {}
 
+  // Whether HostOp::Kind::kFutex is there. The words' waiters are then the host's.
+  virtual bool HasNativeFutexes() const { return false; }
+  // Anyone: it runs, as far as was heard of it, but sleeps in a futex. The guest's own word.
+  virtual bool SleepsInFutex() const { return false; }
+
   // Owner: no answer will come before something else happens.
   virtual void WillWait() {}
 

@@ -18,9 +18,13 @@ struct HostOp {
     kStoreFpState,     // addr: copies the thread's FP state (Platform::fp_state_size bytes) to addr
     kLoadFpState,      // addr: takes the thread's FP state from there; a bad one faults at resume
     kCompareExchange,  // addr, expected, desired: 32-bit atomic; the result is the value found
-    kStartAfresh,      // FP state, FS, GS and what the stub keeps for itself become a new process'
-    kUnpatchCalls,     // undoes every kPatchCall of the process
-    kPatchCall,        // addr: makes the call site there (kPatchBytes long, writable) a quick one, if it can
+    kFutex,         // word, op, value, deadline or second value, second word, value: any futex(2) but those
+                    // that name an owner. A wait (kFutexWaitv too) is -EINTR after an Interrupt, which is
+                    // then over
+    kFutexWaitv,    // waiters, their number, flags, timeout, clock
+    kStartAfresh,   // FP state, FS, GS and what the stub keeps for itself become a new process'
+    kUnpatchCalls,  // undoes every kPatchCall of the process
+    kPatchCall,     // addr: makes the call site there (kPatchBytes long, writable) a quick one, if it can
   };
   static constexpr uint64_t kPatchBytes = 7;
   Kind kind = Kind::kMunmap;
@@ -46,6 +50,11 @@ struct HostOp {
   }
   static HostOp StoreFpState(uint64_t addr) { return {Kind::kStoreFpState, {addr}}; }
   static HostOp LoadFpState(uint64_t addr) { return {Kind::kLoadFpState, {addr}}; }
+  // until: absolute, of the clock that op names; kNoDeadline.
+  static HostOp FutexWait(uint64_t word, int op, uint32_t value, int64_t until, uint32_t bitset) {
+    return {Kind::kFutex, {word, static_cast<uint64_t>(op), value, static_cast<uint64_t>(until), 0, bitset}};
+  }
+  static constexpr int64_t kNoDeadline = INT64_MAX;
   static HostOp StartAfresh() { return {Kind::kStartAfresh, {}}; }
   static HostOp UnpatchCalls() { return {Kind::kUnpatchCalls, {}}; }
   static HostOp PatchCall(uint64_t addr) { return {Kind::kPatchCall, {addr}}; }

@@ -13,10 +13,13 @@ struct QuickIds {
 };
 
 // What a guest thread may settle without a trap, on platforms that can: rt_sigprocmask(2), set_robust_list(2)
-// and set_tid_address(2) on the fields below, the ids, sched_yield(2), FS by arch_prctl(2), rseq(2), and
-// madvise(2) with MADV_DONTNEED and MADV_FREE. It is the guest's own word: a lie fools the guest alone.
+// and set_tid_address(2) on the fields below, the ids, sched_yield(2), FS by arch_prctl(2), rseq(2),
+// madvise(2) with MADV_DONTNEED and MADV_FREE, and futexes: futex(2) unless a word names its owner or the
+// wait has a relative timeout, futex_waitv(2), and at exit(2) the wake of who joins. It is the guest's own
+// word: a lie fools the guest alone.
 struct QuickState {
   bool may_advise = false;
+  bool may_futex = false;
   uint64_t signal_mask = 0;
   uint64_t robust_list = 0;
   uint64_t clear_child_tid = 0;

@@ -31,6 +31,11 @@ constexpr uint32_t kHarmlessAdvice =
     1u << MADV_KEEPONFORK | 1u << MADV_COLD | 1u << MADV_PAGEOUT | 1u << MADV_POPULATE_READ |
     1u << MADV_POPULATE_WRITE | 1u << MADV_COLLAPSE;
 
+// Left out: those that read a word as the owner's id, which the host knows by another number.
+constexpr uint32_t kOwnerlessFutexes = 1u << FUTEX_WAIT | 1u << FUTEX_WAKE | 1u << FUTEX_REQUEUE |
+                                       1u << FUTEX_CMP_REQUEUE | 1u << FUTEX_WAKE_OP |
+                                       1u << FUTEX_WAIT_BITSET | 1u << FUTEX_WAKE_BITSET;
+
 constexpr uint32_t kMaxLengthHigh = 0x7fff;  // upper half of the longest length there can be
 
 constexpr uint32_t kNoSys = SECCOMP_RET_ERRNO | ENOSYS;
@@ -50,7 +55,11 @@ constexpr StubRule kRules[] = {
     {SYS_close_range, "close_range", StubAction::kCloseRange, "lent descriptors, after their mappings"},
     {SYS_sched_yield, "sched_yield", StubAction::kAllow,
      "the guest's own call: nothing but time is given up"},
-    {SYS_futex, "futex", StubAction::kFutex, "a thread at rest waits for its answer"},
+    {SYS_futex, "futex", StubAction::kFutex,
+     "the guest's own words, without owners; a thread at rest waits for its answer"},
+    {SYS_rt_sigprocmask, "rt_sigprocmask", StubAction::kAllow,
+     "a handler that sleeps in a futex lets interrupts in"},
+    {SYS_futex_waitv, "futex_waitv", StubAction::kAllow, "the guest's own words"},
     {SYS_exit, "exit", StubAction::kAllow, "a thread ends"},
     {SYS_exit_group, "exit_group", StubAction::kAllow, "the process ends"},
     {SYS_sendmsg, "sendmsg", StubAction::kSendmsg, "the zygote's listener to the sentry, on the boot socket"},
@@ -208,7 +217,12 @@ class Writer {
   void Futex() {
     bpf_.Bind(futex_);
     bpf_.LoadArgLow(1);
-    bpf_.JumpIfEqual(FUTEX_WAIT, allow_);
+    bpf_.And(FUTEX_CMD_MASK);
+    bpf_.JumpIfAbove(FUTEX_WAKE_BITSET, no_sys_);
+    bpf_.MoveToX();
+    bpf_.LoadConstant(kOwnerlessFutexes);
+    bpf_.ShiftRightByX();
+    bpf_.JumpIfAnyBit(1, allow_);
     bpf_.Return(kNoSys);
   }
 

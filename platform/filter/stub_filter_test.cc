@@ -70,6 +70,8 @@ TEST_F(StubFilterTest, OnlyTheListedCallsPassTheGate) {
       case SYS_close:
       case SYS_sched_yield:
       case SYS_futex:
+      case SYS_futex_waitv:
+      case SYS_rt_sigprocmask:
       case SYS_exit:
       case SYS_exit_group:
         EXPECT_EQ(Gate(nr), SECCOMP_RET_ALLOW) << nr;
@@ -81,11 +83,17 @@ TEST_F(StubFilterTest, OnlyTheListedCallsPassTheGate) {
   EXPECT_EQ(Gate(kDoorbell), SECCOMP_RET_USER_NOTIF);
 }
 
-TEST_F(StubFilterTest, AFutexIsOnlyWaitedFor) {
-  EXPECT_EQ(Gate(SYS_futex, {0x1000, FUTEX_WAIT}), SECCOMP_RET_ALLOW);
-  for (uint64_t op :
-       {FUTEX_WAKE, FUTEX_REQUEUE, FUTEX_LOCK_PI, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, FUTEX_WAKE_OP}) {
+TEST_F(StubFilterTest, FutexesHaveNoOwner) {
+  for (uint64_t op : {FUTEX_WAIT, FUTEX_WAKE, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE, FUTEX_WAKE_OP,
+                      FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET}) {
+    EXPECT_EQ(Gate(SYS_futex, {0x1000, op}), SECCOMP_RET_ALLOW) << op;
+    EXPECT_EQ(Gate(SYS_futex, {0x1000, op | FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME}), SECCOMP_RET_ALLOW);
+    EXPECT_EQ(Gate(SYS_futex, {0x1000, op | 0x200}), kNoSys) << op;
+  }
+  for (uint64_t op : {FUTEX_FD, FUTEX_LOCK_PI, FUTEX_UNLOCK_PI, FUTEX_TRYLOCK_PI, FUTEX_WAIT_REQUEUE_PI,
+                      FUTEX_CMP_REQUEUE_PI, FUTEX_LOCK_PI2, 14, 127}) {
     EXPECT_EQ(Gate(SYS_futex, {0x1000, op}), kNoSys) << op;
+    EXPECT_EQ(Gate(SYS_futex, {0x1000, op | FUTEX_PRIVATE_FLAG}), kNoSys) << op;
   }
 }
 

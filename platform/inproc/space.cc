@@ -180,6 +180,8 @@ int64_t Space::Run(const HostOp& op) {
     case HostOp::Kind::kArchPrctl:
     case HostOp::Kind::kStoreFpState:
     case HostOp::Kind::kLoadFpState:
+    case HostOp::Kind::kFutex:
+    case HostOp::Kind::kFutexWaitv:
       return -EINVAL;
   }
   return -EINVAL;

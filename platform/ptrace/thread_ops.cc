@@ -104,6 +104,9 @@ std::optional<int64_t> Thread::RunHere(const platform::HostOp& op) {
     case Kind::kPatchCall:
     case Kind::kUnpatchCalls:
       return 0;
+    case Kind::kFutex:
+    case Kind::kFutexWaitv:
+      return -EINVAL;
     case Kind::kMmap:
       if (op.fd >= 0) return StartFileMmap(op);
       break;

@@ -54,6 +54,8 @@ enum class OpKind : uint64_t {
   kPatchCall = 4,
   kUnpatchCalls = 5,
   kStartAfresh = 6,
+  kFutex = 7,  // HostOp::Kind::kFutex
+  kFutexWaitv = 8,
 };
 
 struct Op {
@@ -84,7 +86,8 @@ struct Clone {
 };
 
 // Calls that the stub answers itself (Quick::calls).
-inline constexpr uint64_t kQuickSignalMask = 1, kQuickRobustList = 2, kQuickAdvise = 4, kQuickIds = 8;
+inline constexpr uint64_t kQuickSignalMask = 1, kQuickRobustList = 2, kQuickAdvise = 4, kQuickIds = 8,
+                          kQuickFutex = 16;
 
 struct Quick {
   uint64_t calls;        // sentry to stub
@@ -141,6 +144,7 @@ struct Context {
   uint64_t frame;
   uint64_t fs_base, gs_base;
   uint32_t adopted;  // cleared by the sentry
+  uint32_t asleep;   // stub to sentry: 1 in a futex
   // Sentry to stub: by which it knows a thread that rings for the first time.
   uint64_t token;
   uint64_t runs_at_birth;  // to a forked child: it need not ring kBorn, and its registers are here

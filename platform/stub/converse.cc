@@ -160,10 +160,11 @@ void Obey(Context* context, UContext* uc, long answer) {
 
 // A patched call, whose registers are in the context page.
 extern "C" void stub_serve(Context* context) {
-  if (AnswerQuickly(context)) return;
+  if (AnswerQuickly(context, nullptr)) return;
   context->patch_site = 0;
   context->frame = 0;
   if (context->regs.orig_rax != __NR_mmap) GiveBackLent(context);
+  if (context->regs.orig_rax == __NR_exit) LeaveFutexes(context);
   FillWindow(context);
   Obey(context, nullptr, Ask(context, Event::kSyscall));
 }

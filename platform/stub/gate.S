@@ -168,4 +168,25 @@ stub_trap_once:
         syscall
         ud2
 
+// long stub_sleep(context, nr, args). An interrupt between the labels, or on the gate's `syscall`, goes on at
+// stub_sleep_refused (handler.cc): none is slept through.
+        .globl  stub_sleep, stub_sleep_check, stub_sleep_refused
+stub_sleep:
+        mov     %rdi, %rcx
+        mov     %rsi, %rax
+        mov     %rdx, %r11
+        mov     (%r11), %rdi
+        mov     8(%r11), %rsi
+        mov     16(%r11), %rdx
+        mov     24(%r11), %r10
+        mov     32(%r11), %r8
+        mov     40(%r11), %r9
+stub_sleep_check:
+        cmpl    $0, STUB_CONTEXT_INTERRUPTED(%rcx)
+        jne     stub_sleep_refused
+        jmp     stub_gate
+stub_sleep_refused:
+        mov     $-4, %rax
+        ret
+
         .section .note.GNU-stack, "", @progbits

@@ -45,6 +45,11 @@ bool InPatchedCall(const UContext* uc) {
 void KeepForLater(Context* context, UContext* uc) {
   __atomic_store_n(&context->interrupted, 1, __ATOMIC_SEQ_CST);
   if (IsIn(uc->mc.rip, stub_exit, stub_exit_end)) uc->mc.rip = reinterpret_cast<uint64_t>(stub_exit);
+  const bool enters_sleep = context->asleep != 0 && uc->mc.rip == reinterpret_cast<uint64_t>(stub_gate) &&
+                            uc->mc.rax != __NR_rt_sigprocmask;
+  if (enters_sleep || IsIn(uc->mc.rip, stub_sleep_check, stub_sleep_refused)) {
+    uc->mc.rip = reinterpret_cast<uint64_t>(stub_sleep_refused);
+  }
 }
 
 void FillFault(Context* context, const UContext* uc, int signo, const SigInfo* info) {
@@ -102,11 +107,12 @@ void ServeCall(Context* context, UContext* uc, uint64_t nr, bool may_patch) {
   SaveRegisters(uc, &context->regs);
   context->regs.orig_rax = nr;
   context->patch_site = may_patch ? SiteToPatch(context, uc->mc.rip, nr) : 0;
-  if (context->patch_site == 0 && AnswerQuickly(context)) {
+  if (context->patch_site == 0 && AnswerQuickly(context, uc)) {
     uc->mc.rax = context->regs.rax;
     return;
   }
   if (nr != __NR_mmap) GiveBackLent(context);
+  if (nr == __NR_exit) LeaveFutexes(context);
   context->frame = nr == __NR_exit ? reinterpret_cast<uint64_t>(uc) : 0;
   FillWindow(context);
   Obey(context, uc, Ask(context, Event::kSyscall));

@@ -46,6 +46,10 @@ void stub_thread_entry();
 uint64_t stub_copy(void* dst, const void* src, uint64_t n);
 long stub_cmpxchg(uint64_t addr, uint32_t expected, uint32_t desired);
 void stub_trap_once();
+// The host call nr with the six args, unless context->interrupted is set, or will be before it begins:
+// -EINTR.
+long stub_sleep(Context* context, uint64_t nr, const uint64_t* args);
+extern const char stub_gate[], stub_sleep_check[], stub_sleep_refused[];
 extern const char stub_copy_at[], stub_copy_fix[], stub_cmpxchg_at[], stub_cmpxchg_fix[];
 extern const char stub_gs_at[], stub_gs_fix[];
 void stub_handler(int signo, SigInfo* info, UContext* uc);
@@ -79,8 +83,16 @@ long RunClone(Context* context, UContext* uc, uint64_t slot, bool* stop);
 // In a thread that becomes another one: waits until its maker has left FP state, FS and GS.
 void AwaitMaker(Context* context);
 
-// Answers the guest's call of context->regs where Quick allows it. False: it is the sentry's.
-bool AnswerQuickly(Context* context);
+// Answers the guest's call of context->regs where Quick allows it; uc: the signal frame, or null. False: it
+// is the sentry's.
+bool AnswerQuickly(Context* context, const UContext* uc);
+
+// futex(2) and futex_waitv(2) by the host. False: it is the sentry's, or was interrupted.
+bool FutexQuickly(Context* context, const UContext* uc, long* result);
+// The same by an operation.
+long RunFutexOp(Context* context, const UContext* uc, const Op& op);
+// exit(2): what the sentry would do to the guest's words, where that is simple.
+void LeaveFutexes(Context* context);
 
 // Copies small arguments of the call in context->regs into the window, and announces where small results may
 // go.

@@ -111,6 +111,9 @@ long RunOp(Context* context, UContext* uc, const Op& op) {
       return LoadFpState(uc, op.args[0]);
     case OpKind::kCompareExchange:
       return stub_cmpxchg(op.args[0], static_cast<uint32_t>(op.args[1]), static_cast<uint32_t>(op.args[2]));
+    case OpKind::kFutex:
+    case OpKind::kFutexWaitv:
+      return RunFutexOp(context, uc, op);
     case OpKind::kPatchCall:
       PatchCall(op.args[0]);
       return 0;

@@ -83,13 +83,16 @@ bool AnswerId(const Quick& quick, uint64_t nr, long* result) {
   }
 }
 
-bool AnswerCall(Context* context, uint64_t nr, uint64_t calls, long* result) {
+bool AnswerCall(Context* context, const UContext* uc, uint64_t nr, uint64_t calls, long* result) {
   const user_regs_struct& regs = context->regs;
   switch (nr) {
     case __NR_rt_sigprocmask:
       return (calls & kQuickSignalMask) != 0 && Sigprocmask(&context->quick, regs, result);
     case __NR_madvise:
       return (calls & kQuickAdvise) != 0 && Madvise(regs, result);
+    case __NR_futex:
+    case __NR_futex_waitv:
+      return (calls & kQuickFutex) != 0 && FutexQuickly(context, uc, result);
     case __NR_set_robust_list:
       if ((calls & kQuickRobustList) == 0 || regs.rsi != kRobustListBytes) return false;
       Store(&context->quick.robust_list, regs.rdi);
@@ -120,7 +123,7 @@ bool AnswerCall(Context* context, uint64_t nr, uint64_t calls, long* result) {
 
 }  // namespace
 
-bool AnswerQuickly(Context* context) {
+bool AnswerQuickly(Context* context, const UContext* uc) {
   const Quick* quick = &context->quick;
   const uint64_t calls = Load(&quick->calls);
   const uint64_t nr = context->regs.orig_rax;
@@ -129,7 +132,7 @@ bool AnswerQuickly(Context* context) {
     context->regs.rax = static_cast<uint64_t>(result);
     return true;
   }
-  if (!AnswerCall(context, nr, calls, &result)) return false;
+  if (!AnswerCall(context, uc, nr, calls, &result)) return false;
   context->regs.rax = static_cast<uint64_t>(result);
   return true;
 }

@@ -24,7 +24,7 @@ struct Core {
        platform::Sideline* sideline)
       : arena(std::move(arena_in)),
         slot_limit(slot_limit_in),
-        turns(cores),
+        turns(cores, &threads),
         housekeeper(&births),
         watch(&turns, cores, spin, sideline) {}
 
@@ -34,8 +34,9 @@ struct Core {
   std::function<void(pid_t)> on_killed_outside;  // SystrapOptions'; may be empty
   std::function<void(pid_t)> on_zygote_dead;     // likewise
   bool suggests_patches = true;                  // SystrapOptions'
-  Turns turns;
+  bool native_futexes = true;                    // likewise
   ThreadTable threads;
+  Turns turns;
   Rests rests{&threads};
   Processes processes;
   Births births;

@@ -34,6 +34,7 @@ class Systrap final : public platform::Platform {
     core_.on_killed_outside = options.on_killed_outside;
     core_.on_zygote_dead = options.on_zygote_dead;
     core_.suggests_patches = options.patch;
+    core_.native_futexes = options.native_futexes;
   }
   ~Systrap() override;
 

@@ -18,6 +18,7 @@ struct SystrapOptions {
   int workers = 0;                         // threads that handle traps; 0: the cores and two more
   bool spin = true;                        // workers look at busy threads while a core is free
   platform::Sideline* sideline = nullptr;  // what a worker that keeps a core does besides
+  bool native_futexes = true;              // futexes are the host's
   bool patch = true;                       // suggest call sites for HostOp::PatchCall
   // Somebody outside, or the host for want of memory, killed a stub with SIGKILL. On the reaper's thread.
   std::function<void(pid_t)> on_killed_outside;

@@ -60,6 +60,7 @@ Thread::Thread(Core* core, Ref<HostProcess> process, uint32_t slot, platform::Tr
   context_->keeps = 0;
   Word(context_->adopted).store(0);
   Word(context_->interrupted).store(0);
+  Word(context_->asleep).store(0);
   Word(context_->request).store(stub::kUnwatched);
   std::atomic_ref<int32_t>(context_->host_tid).store(0);
   if (!starts_stopped) core_->turns.GuestRuns();
@@ -71,7 +72,7 @@ void Thread::GiveQuickState(const platform::QuickState& state) {
   Quick(context_->quick.clear_child_tid).store(state.clear_child_tid, std::memory_order_relaxed);
   Quick(context_->quick.calls)
       .store(stub::kQuickSignalMask | stub::kQuickRobustList | stub::kQuickIds |
-                 (state.may_advise ? stub::kQuickAdvise : 0),
+                 (state.may_advise ? stub::kQuickAdvise : 0) | (state.may_futex ? stub::kQuickFutex : 0),
              std::memory_order_release);
 }
 
@@ -82,6 +83,13 @@ void Thread::GiveQuickIds(const platform::QuickIds& ids) {
       {quick.uid, ids.uid},  {quick.euid, ids.euid}, {quick.gid, ids.gid},
       {quick.egid, ids.egid}};
   for (const auto& [word, id] : words) Word(word).store(id, std::memory_order_relaxed);
+}
+
+bool Thread::HasNativeFutexes() const { return core_->native_futexes; }
+
+bool Thread::SleepsInFutex() const {
+  return state_.load(std::memory_order_relaxed) == State::kRunning &&
+         Word(context_->asleep).load(std::memory_order_relaxed) != 0;
 }
 
 void Thread::WithholdQuickCalls() { Quick(context_->quick.calls).store(0, std::memory_order_release); }
@@ -150,7 +158,8 @@ void Thread::FinishAnswer(stub::Answer answer) {
   if (posted_) Word(context_->request).store(stub::kUnwatched, std::memory_order_relaxed);
   core_->turns.GuestRuns();
   leaves_core_ = false;
-  if (born && !notifies && answer != stub::Answer::kExit) WatchNext();
+  const bool sleeps = answer == stub::Answer::kOps && sleeps_;
+  if (born && !notifies && !sleeps && answer != stub::Answer::kExit) WatchNext();
   if ((birth_.fetch_or(kAnsweredBit) & kBornBit) != 0) Deliver();
 }
 
@@ -313,6 +322,12 @@ stub::Op Thread::Translate(const platform::HostOp& op) {
     case Kind::kPatchCall:
       out.kind = stub::OpKind::kPatchCall;
       break;
+    case Kind::kFutex:
+      out.kind = stub::OpKind::kFutex;
+      break;
+    case Kind::kFutexWaitv:
+      out.kind = stub::OpKind::kFutexWaitv;
+      break;
   }
   return out;
 }
@@ -322,11 +337,12 @@ void Thread::RunOps(std::span<const platform::HostOp> ops, platform::AfterOps af
   op_count_ = static_cast<uint32_t>(std::min(ops.size(), kMaxOps));
   expected_.Clear();
   lender_.Begin(std::atomic_ref(context_->keeps).load(std::memory_order_relaxed) == 1);
-  notifies_ = false;
+  notifies_ = sleeps_ = false;
   bool lends = false;
   for (uint32_t i = 0; i < op_count_; ++i) {
     const stub::Op op = Translate(ops[i]);
     context_->ops[i] = op;
+    sleeps_ |= op.kind == stub::OpKind::kFutex || op.kind == stub::OpKind::kFutexWaitv;
     if (op.kind != stub::OpKind::kCall || (op.nr != SYS_mmap && op.nr != SYS_mremap)) continue;
     expected_.Add(op);
     notifies_ |= WillNotify(op);

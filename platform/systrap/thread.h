@@ -49,6 +49,8 @@ class Thread final : public platform::GuestThread {
   void LeaveMemory() override;
   void KillProcess() override { process_->Kill(); }
   bool HasQuickCalls() const override { return true; }
+  bool HasNativeFutexes() const override;
+  bool SleepsInFutex() const override;
   void GiveQuickState(const platform::QuickState& state) override;
   void WithholdQuickCalls() override;
   platform::QuickState TakeQuickState() const override;
@@ -168,8 +170,7 @@ class Thread final : public platform::GuestThread {
   bool in_background_ = false;  // nobody waits for what it does: the zygote
   bool leaves_core_ = false;    // its answer is to wake it on another core: this worker will spin on this one
   int64_t answered_at_ = 0;
-  uint64_t cycle_ = 0;  // of the last watch
-
+  uint64_t cycle_ = 0;              // of the last watch
   std::atomic<uint64_t> armed_{0};  // 2 * cycle + 1; + 1 once it is claimed
   std::atomic<int64_t> armed_at_{0};
   LongWait long_wait_;
@@ -180,7 +181,7 @@ class Thread final : public platform::GuestThread {
   Pending pending_ = Pending::kNothing;
   bool report_ = false;
   uint32_t op_count_ = 0;
-  bool notifies_ = false;  // the operations under way end in a notification
+  bool notifies_ = false, sleeps_ = false;  // the operations under way end in a notification, or in a futex
   Lender lender_;
   bool fetches_ = false;  // the stub is to ask for what is lent
   ExpectedCalls expected_;

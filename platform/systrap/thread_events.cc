@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <atomic>
 #include <utility>
 
@@ -182,6 +183,7 @@ bool Thread::OnOpsDone() {
   trap.ops_run = static_cast<uint32_t>(std::min<uint64_t>(CopyOnce(context_->ops_run), op_count_));
   if (pending_ == Pending::kClone) EndClone(IsError(trap.result));
   pending_ = Pending::kNothing;
+  if (sleeps_ && trap.result == -EINTR) interrupt_.store(false);  // told by that
   handler_.load()->OnTrap(*this, trap);
   return true;
 }

@@ -45,6 +45,16 @@ class ThreadTable {
 
   size_t size() const { return size_.load(std::memory_order_relaxed); }
 
+  // Those that sleep in a futex of their own.
+  int CountAsleep() {
+    int asleep = 0;
+    for (Shard& shard : shards_) {
+      absl::MutexLock lock(&shard.mu);
+      for (const auto& [tid, thread] : shard.threads) asleep += thread->SleepsInFutex() ? 1 : 0;
+    }
+    return asleep;
+  }
+
   std::vector<Ref<Thread>> All() {
     std::vector<Ref<Thread>> all;
     for (Shard& shard : shards_) {

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "platform/process/clock.h"
+#include "platform/systrap/thread_table.h"
 
 namespace cloister::systrap {
 namespace {
@@ -12,6 +14,8 @@ constexpr absl::Duration kGuardPeriod = absl::Milliseconds(1);
 constexpr int kGuardLinger = 50;  // periods with at most one guest thread, after which the guard sleeps
 constexpr int kWindow = 64;       // notifications, after which the number of waiting workers is thought over
 constexpr int kMostlyQueued = 56;
+constexpr int64_t kCountPeriodNs = 50'000;
+constexpr int kCountShare = 20;  // counting takes at most one part of so many
 
 thread_local bool is_worker = false;
 
@@ -44,6 +48,22 @@ bool Turns::Enter() {
   return false;
 }
 
+int Turns::Busy(int64_t now) {
+  const int running = running_.load(std::memory_order_relaxed);
+  if (running <= 1) return running;
+  if (now >= count_again_at_.load(std::memory_order_relaxed)) {
+    asleep_.store(threads_->CountAsleep(), std::memory_order_relaxed);
+    const int64_t took = process::NowNs() - now;
+    count_again_at_.store(now + std::max(kCountPeriodNs, took * kCountShare), std::memory_order_relaxed);
+  }
+  return std::clamp(running - asleep_.load(std::memory_order_relaxed), 0, running);
+}
+
+// A worker that goes to serve a guest while others may be woken without it wakes the guard.
+bool Turns::MayRestLocked() {
+  return running_.load() <= 1 || (waiting_.load() > 0 && Busy(process::NowNs()) <= 1);
+}
+
 // Returns with a permit, at the end, or because nobody has waited for a while.
 void Turns::GuardLocked() {
   int quiet = 0;
@@ -51,14 +71,14 @@ void Turns::GuardLocked() {
   while (permits_ == 0 && !stop_.load()) {
     if (quiet >= kGuardLinger) {
       guard_sleeps_.store(true);
-      if (running_.load() <= 1) wake_.Wait(&mu_);
+      if (MayRestLocked()) wake_.Wait(&mu_);
       guard_sleeps_.store(false);
       quiet = 0;
       continue;
     }
     wake_.WaitWithTimeout(&mu_, kGuardPeriod);
     const int running = running_.load();
-    quiet = running > 1 ? 0 : quiet + 1;
+    quiet = MayRestLocked() ? quiet + 1 : 0;
     deserted = running > 0 && waiting_.load() == 0 ? deserted + 1 : 0;
     if (deserted > 1) return;
   }
@@ -66,7 +86,9 @@ void Turns::GuardLocked() {
 
 void Turns::Leave(bool slept) {
   const int still_waiting = waiting_.fetch_sub(1) - 1;
-  if (running_.load() <= 1) return;
+  const int running = running_.load();
+  if (running > 0 && guard_sleeps_.load()) WakeGuard();
+  if (running <= 1) return;
   Adapt(slept);
   if (still_waiting == 0 && level_.load(std::memory_order_relaxed) > 1) Unpark();
 }
@@ -92,9 +114,13 @@ void Turns::GuestRuns() {
   if (!is_worker && waiting_.load() == 0) {
     Unpark();
   } else if (further && guard_sleeps_.load()) {
-    absl::MutexLock lock(&mu_);
-    wake_.SignalAll();
+    WakeGuard();
   }
+}
+
+void Turns::WakeGuard() {
+  absl::MutexLock lock(&mu_);
+  wake_.SignalAll();
 }
 
 void Turns::Unpark() {

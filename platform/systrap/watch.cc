@@ -26,15 +26,16 @@ Watch::Watch(Turns* turns, int cores, bool enabled, platform::Sideline* sideline
 Watch::~Watch() = default;
 
 // Guests that run and workers that spin each need a core.
-bool Watch::CoreIsFree(int more) const {
-  return turns_->running() + watchers_.load(std::memory_order_relaxed) + more <= cores_;
+bool Watch::CoreIsFree(int more, int64_t now) const {
+  return turns_->Busy(now) + watchers_.load(std::memory_order_relaxed) + more <= cores_;
 }
 
 // A thread that comes to a watcher that is there costs nothing.
 bool Watch::MayWatch(const Thread& thread, int64_t now) {
-  if (watchers_.load(std::memory_order_relaxed) > 0) return crowd_.core() >= 0 || CoreIsFree(0);
-  if (crowd_.MayBegin(turns_->running(), now)) return thread.habit.CallsSoon();
-  return now >= not_before_.load(std::memory_order_relaxed) && CoreIsFree(1) && thread.habit.CallsOften();
+  if (watchers_.load(std::memory_order_relaxed) > 0) return crowd_.core() >= 0 || CoreIsFree(0, now);
+  if (crowd_.MayBegin(turns_->Busy(now), now)) return thread.habit.CallsSoon();
+  return now >= not_before_.load(std::memory_order_relaxed) && CoreIsFree(1, now) &&
+         thread.habit.CallsOften();
 }
 
 bool Watch::List(Thread& thread) {
@@ -130,15 +131,15 @@ void Watch::EndCrowd(View* view) {
 // Whether the watcher may keep its core.
 bool Watch::Pays(View* view, int64_t now) {
   if (view->serves_crowd) return crowd_.rate().IsDense(now);
-  if (CoreIsFree(0)) return true;
-  if (crowd_.MayBegin(turns_->running(), now)) BeginCrowd(view, now);
+  if (CoreIsFree(0, now)) return true;
+  if (crowd_.MayBegin(turns_->Busy(now), now)) BeginCrowd(view, now);
   return view->serves_crowd;
 }
 
 Ref<Thread> Watch::Spin(View* view) {
   int64_t before = NowNs();
   int64_t until = before + kLingerNs;
-  if (view->serves_crowd) crowd_.BetweenCalls(turns_->running(), before);
+  if (view->serves_crowd) crowd_.BetweenCalls(turns_->Busy(before), before);
   for (int look = 1;; ++look) {
     Refresh(view);
     for (const Ref<Thread>& thread : view->threads) {
@@ -156,7 +157,7 @@ Ref<Thread> Watch::Spin(View* view) {
     const bool lost = !view->serves_crowd && now - before > kJumpNs;
     if (lost) LostCore(now);
     if (lost || (now > until && !view->serves_crowd) || !Pays(view, now)) return nullptr;
-    if (view->serves_crowd) crowd_.BetweenCalls(turns_->running(), now);
+    if (view->serves_crowd) crowd_.BetweenCalls(turns_->Busy(now), now);
     before = NowNs();
   }
 }

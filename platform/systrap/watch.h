@@ -60,7 +60,7 @@ class Watch {
   Ref<Thread> Await(View* view) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  bool CoreIsFree(int more) const;
+  bool CoreIsFree(int more, int64_t now) const;
   bool MayWatch(const Thread& thread, int64_t now);
   bool List(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
   bool Pays(View* view, int64_t now) ABSL_LOCKS_EXCLUDED(mu_);

@@ -24,7 +24,7 @@ constexpr int kUnknownVerb = 3;
 // As they stand on the command line, before they are checked.
 struct RawGlobals {
   std::string root, log, log_format = "text", debug_log, platform, network, file_access = "exclusive",
-                         spin = "on", patch = "on";
+                         spin = "on", patch = "on", native_futex = "on";
   std::string overlay, rootless, cgroup_manager;
   bool debug = false, strace = false, systemd_cgroup = false, version = false;
 };
@@ -46,6 +46,8 @@ void Declare(Flags* flags, RawGlobals* raw) {
                 "exclusive or shared: whether others change the root file system");
   flags->String("spin", &raw->spin, "on or off: whether a free core looks for a busy guest's next call");
   flags->String("patch", &raw->patch, "on or off: whether call sites of a guest's libraries are patched");
+  flags->String("native-futex", &raw->native_futex,
+                "on or off: whether the host's futexes serve as the guest's");
   flags->String("overlay2", &raw->overlay, "none, or root:memory: writes to the root stay in memory");
   flags->String("rootless", &raw->rootless, "accepted");
   flags->Bool("systemd-cgroup", &raw->systemd_cgroup, "linux.cgroupsPath names a unit: slice:prefix:name");
@@ -94,6 +96,7 @@ absl::StatusOr<Globals> Check(const RawGlobals& raw) {
   RETURN_IF_ERROR(OneOf("file-access", raw.file_access, {"exclusive", "shared"}));
   RETURN_IF_ERROR(OneOf("spin", raw.spin, {"on", "off"}));
   RETURN_IF_ERROR(OneOf("patch", raw.patch, {"on", "off"}));
+  RETURN_IF_ERROR(OneOf("native-futex", raw.native_futex, {"on", "off"}));
   if (!raw.network.empty()) RETURN_IF_ERROR(OneOf("network", raw.network, {"none", "host"}));
   if (!raw.overlay.empty()) RETURN_IF_ERROR(OneOf("overlay2", raw.overlay, {"none", "root:memory"}));
   Globals globals;
@@ -104,6 +107,7 @@ absl::StatusOr<Globals> Check(const RawGlobals& raw) {
   globals.runtime.strace = raw.strace;
   globals.runtime.spin = raw.spin == "on";
   globals.runtime.patch = raw.patch == "on";
+  globals.runtime.native_futexes = raw.native_futex == "on";
   globals.runtime.root_shared = raw.file_access == "shared";
   globals.runtime.root_overlay = raw.overlay == "root:memory";
   globals.runtime.systemd_cgroup = raw.systemd_cgroup;

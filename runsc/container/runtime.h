@@ -16,11 +16,12 @@ struct Runtime {
   Network network = Network::kHost;
   bool strace = false;
   std::string debug_level = "warning";
-  int debug_log = -1;         // borrowed; -1: none
-  bool spin = true;           // --spin
-  bool patch = true;          // --patch
-  bool root_shared = false;   // --file-access=shared
-  bool root_overlay = false;  // --overlay2=root:memory
+  int debug_log = -1;          // borrowed; -1: none
+  bool spin = true;            // --spin
+  bool patch = true;           // --patch
+  bool native_futexes = true;  // --native-futex
+  bool root_shared = false;    // --file-access=shared
+  bool root_overlay = false;   // --overlay2=root:memory
   bool systemd_cgroup = false;
 };
 

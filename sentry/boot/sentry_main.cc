@@ -103,6 +103,7 @@ absl::StatusOr<ChosenPlatform> MakePlatform(const control::BootConfig& config) {
     systrap::SystrapOptions options;
     options.spin = !config.no_spin();
     options.patch = !config.no_patch();
+    options.native_futexes = !config.no_native_futexes();
     static wait::WorkerSideline sideline;
     options.sideline = &sideline;
     options.on_zygote_dead = EndWithStub;

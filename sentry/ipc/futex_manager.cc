@@ -67,6 +67,18 @@ ErrnoOr<bool> Compare(uint32_t cmp, int32_t old, int32_t arg) {
   }
 }
 
+// Whether a waiter is to be woken.
+bool MarkRobustWord(mm::MemoryManager& mm, uint64_t word, pid_t tid, bool pending) {
+  if (word % sizeof(uint32_t) != 0 || word >= mm.task_size()) return false;
+  const ErrnoOr<uint32_t> value = usermem::CopyIn(mm.space(), UserPtr<const uint32_t>(word));
+  if (!value.ok()) return false;
+  if (pending && *value == 0) return true;
+  if ((*value & FUTEX_TID_MASK) != static_cast<uint32_t>(tid)) return false;
+  const uint32_t dead = (*value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+  // Whether or not the waiters' bit was seen: a thread may have set it and gone to sleep since then.
+  return usermem::CopyOut(mm.space(), UserPtr<uint32_t>(word), dead).ok();
+}
+
 }  // namespace
 
 FutexManager& FutexManager::Get() {
@@ -175,36 +187,26 @@ ErrnoOr<int> FutexManager::WakeOp(mm::MemoryManager& mm, uint64_t addr2, const F
   return woken;
 }
 
-void FutexManager::HandleRobustEntry(mm::MemoryManager& mm, uint64_t word, pid_t tid, bool pending) {
-  if (word % sizeof(uint32_t) != 0 || word >= mm.task_size()) return;
-  const ErrnoOr<uint32_t> value = usermem::CopyIn(mm.space(), UserPtr<const uint32_t>(word));
-  if (!value.ok()) return;
-  if (pending && *value == 0) {
-    Wake(mm, word, 1);
-    return;
-  }
-  if ((*value & FUTEX_TID_MASK) != static_cast<uint32_t>(tid)) return;
-  const uint32_t dead = (*value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-  if (!usermem::CopyOut(mm.space(), UserPtr<uint32_t>(word), dead).ok()) return;
-  // Whether or not the bit was seen: a thread may have set it and gone to sleep since the word was read.
-  Wake(mm, word, 1);
-}
-
-void FutexManager::ExitRobustList(mm::MemoryManager& mm, uint64_t head_addr, pid_t tid) {
+std::vector<uint64_t> FutexManager::MarkRobustList(mm::MemoryManager& mm, uint64_t head_addr, pid_t tid) {
   constexpr int kMaxEntries = 2048;  // ROBUST_LIST_LIMIT
+  std::vector<uint64_t> wakes;
   const ErrnoOr<robust_list_head> head =
       usermem::CopyIn(mm.space(), UserPtr<const robust_list_head>(head_addr));
-  if (!head.ok()) return;
+  if (!head.ok()) return wakes;
   const uint64_t pending = reinterpret_cast<uint64_t>(head->list_op_pending) & ~uint64_t{1};
   const uint64_t offset = static_cast<uint64_t>(head->futex_offset);
   uint64_t entry = reinterpret_cast<uint64_t>(head->list.next) & ~uint64_t{1};
+  const auto mark = [&](uint64_t word, bool is_pending) {
+    if (MarkRobustWord(mm, word, tid, is_pending)) wakes.push_back(word);
+  };
   for (int i = 0; i < kMaxEntries && entry != head_addr; ++i) {
     const ErrnoOr<uint64_t> next = usermem::CopyIn(mm.space(), UserPtr<const uint64_t>(entry));
-    if (entry != pending) HandleRobustEntry(mm, entry + offset, tid, false);
+    if (entry != pending) mark(entry + offset, false);
     if (!next.ok()) break;
     entry = *next & ~uint64_t{1};
   }
-  if (pending != 0) HandleRobustEntry(mm, pending + offset, tid, true);
+  if (pending != 0) mark(pending + offset, true);
+  return wakes;
 }
 
 void FutexWaiter::Drop() {

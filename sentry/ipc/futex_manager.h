@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <list>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -84,9 +85,10 @@ class FutexManager {
   ErrnoOr<int> WakeOp(mm::MemoryManager& mm, uint64_t addr2, const FutexKey& key1, const FutexKey& key2,
                       int count1, int count2, uint32_t op);
 
-  // set_robust_list(2)'s list of a thread that ends: marks its words FUTEX_OWNER_DIED and wakes. The list
-  // is the guest's: at most 2048 entries, any address possible.
-  void ExitRobustList(mm::MemoryManager& mm, uint64_t head, pid_t tid);
+  // set_robust_list(2)'s list of a thread that ends: marks its words FUTEX_OWNER_DIED; a waiter of each of
+  // the words that are returned is to be woken. The list is the guest's: at most 2048 entries, any address
+  // possible.
+  static std::vector<uint64_t> MarkRobustList(mm::MemoryManager& mm, uint64_t head, pid_t tid);
 
  private:
   friend class FutexWaiter;
@@ -99,7 +101,6 @@ class FutexManager {
   static int IndexOf(const FutexKey& key);
   static int WakeLocked(Bucket& bucket, const FutexKey& key, int count, uint32_t bitset)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(bucket.mu);
-  void HandleRobustEntry(mm::MemoryManager& mm, uint64_t word, pid_t tid, bool pending);
 
   std::array<Bucket, kBuckets> buckets_;
 };

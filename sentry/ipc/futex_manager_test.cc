@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "platform/inproc/space.h"
 #include "sentry/usermem/user_ptr.h"
@@ -14,6 +15,8 @@
 namespace cloister::ipc {
 namespace {
 
+using testing::ElementsAre;
+using testing::IsEmpty;
 using usermem::UserPtr;
 
 constexpr uint32_t kAny = FUTEX_BITSET_MATCH_ANY;
@@ -153,13 +156,10 @@ TEST_F(FutexTest, RobustListMarksWhatTheDeadOwned) {
   Set(first + 8, kTid | FUTEX_WAITERS);
   Set(second + 8, kTid);
   Set(foreign + 8, kTid + 1);
-  auto waiter = *Wait(first + 8, kTid | FUTEX_WAITERS);
-  futexes_.ExitRobustList(*memory_, head, kTid);
+  EXPECT_THAT(FutexManager::MarkRobustList(*memory_, head, kTid), ElementsAre(first + 8, second + 8));
   EXPECT_EQ(Get(first + 8), FUTEX_WAITERS | FUTEX_OWNER_DIED);
   EXPECT_EQ(Get(second + 8), static_cast<uint32_t>(FUTEX_OWNER_DIED));
   EXPECT_EQ(Get(foreign + 8), static_cast<uint32_t>(kTid + 1));
-  EXPECT_TRUE(waiter->TakeWake());
-  waiter->Drop();
 }
 
 TEST_F(FutexTest, HostileRobustListsEnd) {
@@ -167,10 +167,10 @@ TEST_F(FutexTest, HostileRobustListsEnd) {
   SetLong(base_ + 8, ~uint64_t{0});
   SetLong(base_ + 16, ~uint64_t{7});
   SetLong(base_ + 0x100, base_ + 0x100);  // a ring that does not lead back
-  futexes_.ExitRobustList(*memory_, base_, kTid);
+  EXPECT_THAT(FutexManager::MarkRobustList(*memory_, base_, kTid), IsEmpty());
   SetLong(base_, ~uint64_t{0});
-  futexes_.ExitRobustList(*memory_, base_, kTid);
-  futexes_.ExitRobustList(*memory_, 8, kTid);
+  EXPECT_THAT(FutexManager::MarkRobustList(*memory_, base_, kTid), IsEmpty());
+  EXPECT_THAT(FutexManager::MarkRobustList(*memory_, 8, kTid), IsEmpty());
 }
 
 TEST_F(FutexTest, NoWakeIsLostBetweenTwoThreads) {

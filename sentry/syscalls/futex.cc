@@ -20,6 +20,18 @@ using ipc::FutexWaiter;
 using task::Block;
 using wait::Restart;
 
+bool IsWait(int op) {
+  const int command = op & FUTEX_CMD_MASK;
+  return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+}
+
+Outcome SleepOnHost(const platform::HostOp& op, Restart at_signal) {
+  Block block;
+  block.host_sleep = op;
+  block.at_signal = at_signal;
+  return block;
+}
+
 // Leaves the futex's queue with the call.
 class QueuedWaiter {
  public:
@@ -48,7 +60,7 @@ struct FutexCall {
     const int op = args.Int(1);
     const bool shared = !(op & FUTEX_PRIVATE_FLAG);
     const int command = op & FUTEX_CMD_MASK;
-    const bool waits = command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+    const bool waits = IsWait(op);
     if ((op & FUTEX_CLOCK_REALTIME) && command != FUTEX_WAIT_BITSET) return Errno::kNoSys;
     FutexCall call;
     if (waits) {
@@ -116,18 +128,65 @@ struct FutexCall {
   }
 };
 
-Outcome Futex(Task& task, const SyscallArgs& args, std::unique_ptr<RunningCall>* parked) {
-  switch (args.Int(1) & FUTEX_CMD_MASK) {
+// Where the waiters are the host's: the thread carries out the call itself.
+struct NativeFutexCall {
+  platform::HostOp op;
+  bool waits = false, restarts_block = false;
+
+  static ErrnoOr<NativeFutexCall> Begin(Task& task, const SyscallArgs& args) {
+    const int op = args.Int(1);
+    NativeFutexCall call;
+    if (!IsWait(op)) {
+      call.op = {platform::HostOp::Kind::kFutex,
+                 {args.Addr(0), args.Raw(1), args.Raw(2), args.Raw(3), args.Addr(4), args.Raw(5)}};
+      return call;
+    }
+    call.waits = true;
+    int host_op = op;
+    uint32_t bitset = args.Uint(5);
+    int64_t until = platform::HostOp::kNoDeadline;
+    const bool is_relative = (op & FUTEX_CMD_MASK) == FUTEX_WAIT;
+    if (is_relative) {
+      if (op & FUTEX_CLOCK_REALTIME) return Errno::kNoSys;
+      host_op = (op & ~FUTEX_CMD_MASK) | FUTEX_WAIT_BITSET;
+      bitset = FUTEX_BITSET_MATCH_ANY;
+    }
+    if (args.Addr(3) != 0) {
+      const int64_t time = TRY(CopyInDuration(task, args.Addr(3)));
+      until = is_relative ? DeadlineAfter(time) : time;
+      call.restarts_block = true;
+    }
+    call.op = platform::HostOp::FutexWait(args.Addr(0), host_op, args.Uint(2), until, bitset);
+    return call;
+  }
+
+  Outcome Step(Task&) {
+    if (!waits) return task::RunHostOps{{op}};
+    return SleepOnHost(op, restarts_block ? Restart::kRestartBlock : Restart::kSys);
+  }
+};
+
+bool HasOwner(int command) {
+  switch (command) {
     case FUTEX_LOCK_PI:
     case FUTEX_LOCK_PI2:
     case FUTEX_TRYLOCK_PI:
     case FUTEX_UNLOCK_PI:
     case FUTEX_WAIT_REQUEUE_PI:
     case FUTEX_CMP_REQUEUE_PI:
-      return FutexPi(task, args, parked);
+      return true;
     default:
-      return Blocking<FutexCall>(task, args, parked);
+      return false;
   }
+}
+
+bool IsKnown(int command) { return command >= 0 && command <= FUTEX_WAKE_BITSET && command != FUTEX_FD; }
+
+Outcome Futex(Task& task, const SyscallArgs& args, std::unique_ptr<RunningCall>* parked) {
+  const int command = args.Int(1) & FUTEX_CMD_MASK;
+  if (HasOwner(command)) return FutexPi(task, args, parked);
+  if (task.HasNativeFutexes() && IsKnown(command)) return Blocking<NativeFutexCall>(task, args, parked);
+  return Blocking<FutexCall>(task, args, parked);
 }
 
 // futex_waitv(2): waits at many words; tells which of them was woken.
@@ -180,6 +239,22 @@ struct FutexWaitvCall {
   }
 };
 
+struct NativeFutexWaitvCall {
+  platform::HostOp op;
+
+  static ErrnoOr<NativeFutexWaitvCall> Begin(Task&, const SyscallArgs& args) {
+    return NativeFutexWaitvCall{{platform::HostOp::Kind::kFutexWaitv,
+                                 {args.Addr(0), args.Raw(1), args.Raw(2), args.Addr(3), args.Raw(4)}}};
+  }
+
+  Outcome Step(Task&) { return SleepOnHost(op, Restart::kSys); }
+};
+
+Outcome FutexWaitv(Task& task, const SyscallArgs& args, std::unique_ptr<RunningCall>* parked) {
+  return task.HasNativeFutexes() ? Blocking<NativeFutexWaitvCall>(task, args, parked)
+                                 : Blocking<FutexWaitvCall>(task, args, parked);
+}
+
 ErrnoOr<int> SetRobustList(Task& task, const SyscallArgs& args) {
   if (args.Size(1) != sizeof(robust_list_head)) return Errno::kInval;
   task.robust_list = args.Addr(0);
@@ -202,7 +277,7 @@ ErrnoOr<int> GetRobustList(Task& task, const SyscallArgs& args) {
 constexpr Entry kEntries[] = {
     {SYS_futex, "futex", Futex, "pxuppx", Support::kPartial,
      "PI locks are handed over in order; no priority is inherited"},
-    {SYS_futex_waitv, "futex_waitv", Blocking<FutexWaitvCall>, "puxpd"},
+    {SYS_futex_waitv, "futex_waitv", FutexWaitv, "puxpd"},
     {SYS_set_robust_list, "set_robust_list", Plain<SetRobustList>, "pz"},
     {SYS_get_robust_list, "get_robust_list", Plain<GetRobustList>, "dpp"},
 };

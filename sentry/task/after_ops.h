@@ -16,6 +16,8 @@ enum class AfterOps {
   kForkChild,
   kPatchCall,
   kErrand,
+  kHostSleep,
+  kLastWakes,
 };
 
 }  // namespace cloister::task

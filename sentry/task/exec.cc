@@ -99,18 +99,30 @@ void Task::Exec(ExecControl control) {
     thread_ ? EndCall(image.error()) : Exit(SIGKILL, true);
     return;
   }
-  SetCred(std::make_shared<const auth::Credentials>(privileges.credentials));
-  dumpable = !privileges.secure;
-  if (privileges.secure) personality = 0;  // Linux: PER_CLEAR_ON_SETID
   exec_ = std::make_unique<ExecState>();
-  SwitchImage(*std::move(thread), std::move(mm));
+  exec_->thread = *std::move(thread);
+  exec_->mm = std::move(mm);
+  exec_->control = std::move(control);
+  exec_->credentials = privileges.credentials;
+  exec_->secure = privileges.secure;
+  exec_->image = *std::move(image);
+  if (!WakeLast()) CommitExec();
+}
+
+// The point of no return. Linux: begin_new_exec.
+void Task::CommitExec() {
+  const bool in_place = exec_->thread == thread_;
+  SetCred(std::make_shared<const auth::Credentials>(std::move(exec_->credentials)));
+  dumpable = !exec_->secure;
+  if (exec_->secure) personality = 0;  // Linux: PER_CLEAR_ON_SETID
+  SwitchImage(std::move(exec_->thread), std::move(exec_->mm));
+  ExecControl control = std::move(exec_->control);
   {
     absl::MutexLock lock(&own_mu_);
     std::swap(exe_, control.exe_path);
     std::swap(exe_denial_, control.exe_denial);
-    name_ = BaseName(program.exec_path).substr(0, 15);
+    name_ = BaseName(control.program->exec_path).substr(0, 15);
   }
-  exec_->image = *std::move(image);
   if (in_place) {
     constexpr uint64_t kFirst = mm::MemoryManager::kMinAddress;
     const platform::HostOp clear[] = {
@@ -121,7 +133,6 @@ void Task::Exec(ExecControl control) {
   ExecStep(nullptr);
 }
 
-// The point of no return. Linux: begin_new_exec.
 void Task::SwitchImage(Ref<platform::GuestThread> thread, Ref<mm::MemoryManager> mm) {
   call_.reset();
   restart_call.reset();

@@ -5,12 +5,22 @@
 
 #include <cstddef>
 
+#include "base/own/ref.h"
+#include "platform/api/guest_thread.h"
+#include "sentry/auth/credentials.h"
 #include "sentry/loader/loader.h"
+#include "sentry/mm/memory_manager.h"
+#include "sentry/task/outcome.h"
 
 namespace cloister::task {
 
-// An execve(2) past the point of no return: what is left to be put into the new memory.
+// An execve(2) that will not fail any more, and what is left to be put into the new memory.
 struct ExecState {
+  Ref<platform::GuestThread> thread;  // until it is the task's own, and its memory too
+  Ref<mm::MemoryManager> mm;
+  ExecControl control;
+  auth::Credentials credentials;
+  bool secure = false;
   loader::Image image;
   size_t ops_done = 0;
   pid_t old_tid = 0;  // of the thread that called

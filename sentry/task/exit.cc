@@ -1,5 +1,6 @@
 // The end of tasks and processes. Linux: kernel/exit.c.
 
+#include <linux/futex.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -89,7 +90,11 @@ void Task::Exit(int wait_status, bool group) {
 
 void Task::End() {
   if (traced() && Ptrace::StopAtExit(*this)) return;
-  Die();
+  Leave();
+}
+
+void Task::Leave() {
+  if (!WakeLast()) Die();
 }
 
 void Task::BeginGroupExitLocked(ThreadGroup& group, int wait_status, Task* from) {
@@ -117,19 +122,38 @@ void Task::BeginGroupExitLocked(ThreadGroup& group, int wait_status, Task* from)
   }
 }
 
-// What is done to the memory while it is still there. Linux: mm_release.
+// Where the waiters are the host's, the thread itself wakes them, before it leaves.
+bool Task::WakeLast() {
+  if (!thread_ || !mm_ || host_gone_.load(std::memory_order_acquire) || !HasNativeFutexes()) return false;
+  for (const uint64_t word : ReleaseWords()) {
+    last_wakes_.push_back({platform::HostOp::Kind::kFutex, {word, FUTEX_WAKE, 1}});
+  }
+  if (last_wakes_.empty()) return false;
+  RunOps(AfterOps::kLastWakes, last_wakes_);
+  return true;
+}
+
+// Those that failed are left out.
+void Task::OnLastWakes(const platform::Trap& trap) {
+  const size_t done = std::clamp<size_t>(trap.ops_run, 1, last_wakes_.size());
+  last_wakes_.erase(last_wakes_.begin(), last_wakes_.begin() + static_cast<std::ptrdiff_t>(done));
+  if (!last_wakes_.empty()) {
+    RunOps(AfterOps::kLastWakes, last_wakes_);
+  } else if (exec_) {
+    CommitExec();
+  } else {
+    Die();
+  }
+}
+
+// What is done to the memory while it is still there.
 void Task::LeaveMemory() {
   if (!mm_) return;
   if (thread_ && !host_gone_.load(std::memory_order_acquire)) {
-    if (robust_list != 0) ipc::FutexManager::Get().ExitRobustList(*mm_, robust_list, tid());
-    if (clear_child_tid != 0 && mm_->users() > 1) {
-      static_cast<void>(usermem::CopyOut(space(), usermem::UserPtr<pid_t>(clear_child_tid), 0));
-      ipc::FutexManager::Get().Wake(*mm_, clear_child_tid, 1);
-    }
+    for (const uint64_t word : ReleaseWords()) ipc::FutexManager::Get().Wake(*mm_, word, 1);
   }
+  robust_list = clear_child_tid = 0;
   ipc::PiFutexes::Get().ExitOwner(tid());
-  robust_list = 0;
-  clear_child_tid = 0;
   mm_->DropUser();
 }
 
@@ -146,6 +170,7 @@ void Task::Die() {
   Errands::AbortAll(*this);
   call_.reset();
   restart_call.reset();
+  if (exec_ && exec_->thread && exec_->thread != thread_) exec_->thread->KillProcess();
   exec_.reset();
   ReleaseMemoryOp();
   LeaveMemory();

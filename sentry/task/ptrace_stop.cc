@@ -164,7 +164,7 @@ void Ptrace::GoOn(Task& task) {
       task.LeaveSyscall();
       return;
     case AfterStop::kExit:
-      task.Die();
+      task.Leave();
       return;
     case AfterStop::kNothing:
     case AfterStop::kHandler:

@@ -52,6 +52,7 @@ void Task::GiveQuickState() {
   state.robust_list = robust_list;
   state.clear_child_tid = clear_child_tid;
   state.may_advise = mm_ && mm_->LockedBytes() == 0;
+  state.may_futex = thread_->HasNativeFutexes();
   if (quick_ids_stale_.exchange(false, std::memory_order_relaxed)) {
     absl::MutexLock lock(&kernel().tree_mu());
     GiveQuickIdsLocked();

@@ -14,7 +14,9 @@ char Task::StateLetter() const {
   if (owner_.load(std::memory_order_acquire) == Owner::kDead) return 'Z';
   if (trace_stopped()) return 't';
   if (stopped_.load(std::memory_order_acquire) && !traced()) return 'T';
-  return parked_syscall() >= 0 ? 'S' : 'R';
+  if (parked_syscall() >= 0) return 'S';
+  absl::MutexLock lock(&own_mu_);
+  return thread_ && thread_->SleepsInFutex() ? 'S' : 'R';
 }
 
 }  // namespace cloister::task

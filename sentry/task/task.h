@@ -33,7 +33,6 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
  public:
   // No member of the group has a parent outside it in the session: terminal stop signals do nothing there.
   static bool OrphanedGroupLocked(ThreadGroup& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());
-
   // A process that was created and never released: a fatal signal from outside ends it.
   static void EndHeldLocked(ThreadGroup& group, int signo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());
   // A zombie leaves every table: wait4(2) has its status.
@@ -58,9 +57,6 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   // The syscall that it is parked in, or -1.
   int parked_syscall() const { return parked_syscall_.load(std::memory_order_relaxed); }
   uint64_t GetRobustList() const ABSL_LOCKS_EXCLUDED(own_mu_);
-
-  // What the operations gave that a call's Step asked for: a value, or -errno. Owner.
-  int64_t ops_result = 0;
 
   // The call of the last ERESTART_RESTARTBLOCK, for restart_syscall(2). Owner.
   std::unique_ptr<RunningCall> restart_call;
@@ -151,6 +147,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   void EndClone();
   void FinishForkChild(const platform::Trap& trap);
   void Exec(ExecControl control);
+  void CommitExec();
   void ExecStep(const platform::Trap* trap);
   bool MayExecInPlace(const auth::ExecResult& privileges);
   ErrnoOr<Ref<platform::GuestThread>> ThreadForExec(const auth::ExecResult& privileges);
@@ -159,8 +156,11 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   static void BeginGroupExitLocked(ThreadGroup& group, int wait_status, Task* from)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());
   void Exit(int wait_status, bool group);
-  void End();  // its tracer may look at it once more
+  void End();    // its tracer may look at it once more
+  void Leave();  // who waits for its words is woken
   void Die();
+  bool WakeLast();  // true: operations are under way, after which OnLastWakes goes on
+  void OnLastWakes(const platform::Trap& trap);
   void LeaveMemory();
   void NotifyVforkParent();
   static void ReparentChildrenLocked(ThreadGroup& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());

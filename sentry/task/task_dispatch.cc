@@ -3,6 +3,7 @@
 #include <linux/ptrace.h>
 #include <signal.h>
 
+#include <cerrno>
 #include <utility>
 #include <variant>
 
@@ -270,6 +271,11 @@ void Task::StepParked() {
       Arm(block_);
       continue;
     }
+    if (block_.host_sleep) {
+      const platform::HostOp sleep = *block_.host_sleep;
+      RunOps(AfterOps::kHostSleep, {&sleep, 1});
+      return;
+    }
     if (ParkThread()) return;
   }
 }
@@ -399,6 +405,17 @@ void Task::OnOpsDone(const Trap& trap) {
     case AfterOps::kPatchCall:
       ReleaseMemoryOp();
       ServeSyscall();
+      return;
+    case AfterOps::kHostSleep:
+      if (trap.result == -EINTR) {
+        StepParked();
+        return;
+      }
+      EndWait();
+      EndCall(trap.result);
+      return;
+    case AfterOps::kLastWakes:
+      OnLastWakes(trap);
       return;
     case AfterOps::kErrand:
       Errands::OnOpsDone(*this, trap.result, trap.ops_run);

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "sentry/ipc/futex_manager.h"
 #include "sentry/ipc/ipc_namespace.h"
 #include "sentry/ipc/sem_undo.h"
 
@@ -123,6 +124,19 @@ Block TaskParts::MemoryOpBlock() const {
 
 void TaskParts::ReleaseMemoryOp() {
   if (std::exchange(holds_memory_op_, false)) mm_->ReleaseOp();
+}
+
+std::vector<uint64_t> TaskParts::ReleaseWords() {
+  std::vector<uint64_t> words;
+  if (const uint64_t list = std::exchange(robust_list, 0); list != 0) {
+    words = ipc::FutexManager::MarkRobustList(*mm_, list, tid());
+  }
+  const uint64_t tid_word = std::exchange(clear_child_tid, 0);
+  if (tid_word != 0 && mm_->users() > 1) {
+    static_cast<void>(usermem::CopyOut(space(), usermem::UserPtr<pid_t>(tid_word), 0));
+    words.push_back(tid_word);
+  }
+  return words;
 }
 
 std::string TaskParts::name() const {

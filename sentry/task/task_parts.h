@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -95,6 +96,10 @@ class TaskParts {
 
   // The registers at the trap (owner, while a syscall is served).
   platform::Registers& regs() { return thread_->regs(); }
+  // Whether futexes are the host's (owner).
+  bool HasNativeFutexes() const { return thread_->HasNativeFutexes(); }
+  // What the operations gave that a call's Step asked for: a value, or -errno (owner).
+  int64_t ops_result = 0;
 
   // ---- What the other threads may ask ----
 
@@ -124,6 +129,9 @@ class TaskParts {
   ~TaskParts();
 
   void ReleaseMemoryOp();
+  // What others may wait for in the memory is let go; a waiter of each word that is returned is to be woken.
+  // Linux: mm_release.
+  std::vector<uint64_t> ReleaseWords();
   // The table, its own from now on.
   Ref<vfs::FdTable> UnshareFiles() ABSL_LOCKS_EXCLUDED(own_mu_);
 
@@ -137,7 +145,8 @@ class TaskParts {
   Ref<vfs::FdTable> files_;
   Ref<FsContext> fs_;
   Ref<ipc::IpcNamespace> ipc_;
-  Ref<ipc::SemUndoList> sem_undo_;  // owner alone
+  Ref<ipc::SemUndoList> sem_undo_;            // owner alone
+  std::vector<platform::HostOp> last_wakes_;  // of futexes; owner alone
   auth::CredRef cred_;
   vfs::Path exe_;
   std::shared_ptr<const vfs::WriteDenial> exe_denial_;  // while it runs, nobody writes it

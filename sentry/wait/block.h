@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
 #include "base/error/errno.h"
 #include "base/own/ref.h"
+#include "platform/api/host_op.h"
 #include "sentry/wait/poll.h"
 #include "sentry/wait/wait_queue.h"
 
@@ -62,6 +64,9 @@ struct Block {
   Answer at_deadline = Errno::kTimedOut;  // after one last Step that still blocks
   Answer at_signal = Restart::kSys;       // when a signal is to be delivered
   bool killable_only = false;             // only SIGKILL ends it: vfork's wait
+  // The host thread sleeps, by this operation, and its result is the call's, unless it is interrupted. `on`
+  // is empty and `until` kNever then.
+  std::optional<platform::HostOp> host_sleep;
 };
 
 }  // namespace cloister::wait

@@ -144,7 +144,7 @@ class IsolationTest(OciTest):
             self.assertEqual({"sentry", "gofer", "stub"}, set(sizes))
             self.assertLessEqual(sizes["sentry"], most)
             self.assertLessEqual(sizes["gofer"], 45)
-            self.assertLessEqual(sizes["stub"], 15)
+            self.assertLessEqual(sizes["stub"], 17)
             self.assertEqual(sum(sizes.values()), len(re.findall(r"^  \w+ +\S.*", text, re.M)))
 
     def test_every_syscall_with_hostile_arguments(self):
