@@ -4,8 +4,8 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <atomic>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

@@ -352,8 +352,7 @@ void Task::RunOps(AfterOps after, std::span<const platform::HostOp> ops) {
 void Task::OnOpsDone(const Trap& trap) {
   switch (std::exchange(after_ops_, AfterOps::kNothing)) {
     case AfterOps::kNothing:
-      ReturnToGuest();
-      return;
+      return ReturnToGuest();
     case AfterOps::kPlan:
       if (trap.result < 0 && trap.result >= -4095 && trap.ops_run > 0) {
         mm_->Failed(plan_, trap.ops_run);
@@ -370,6 +369,10 @@ void Task::OnOpsDone(const Trap& trap) {
         EndCall(static_cast<int64_t>(plan_.result));
       }
       return;
+    case AfterOps::kHostSleep:
+      if (trap.result == -EINTR) return StepParked();
+      EndWait();
+      [[fallthrough]];
     case AfterOps::kReturnValue:
       EndCall(trap.result);
       return;
@@ -380,13 +383,11 @@ void Task::OnOpsDone(const Trap& trap) {
       return;
     }
     case AfterOps::kExecStep:
-      ExecStep(&trap);
-      return;
+      return ExecStep(&trap);
     case AfterOps::kSignalFrame:
       // The stack was good a moment ago; if it is not now, the guest faults by itself.
       if (traced() && Ptrace::StopAtHandler(*this)) return;
-      ReturnToGuest();
-      return;
+      return ReturnToGuest();
     case AfterOps::kSigreturn:
       if (trap.result < 0) {
         siginfo_t info = {};
@@ -397,29 +398,17 @@ void Task::OnOpsDone(const Trap& trap) {
       LeaveSyscall();
       return;
     case AfterOps::kClone:
-      FinishClone(trap);
-      return;
+      return FinishClone(trap);
     case AfterOps::kForkChild:
-      FinishForkChild(trap);
-      return;
+      return FinishForkChild(trap);
     case AfterOps::kPatchCall:
       ReleaseMemoryOp();
       ServeSyscall();
       return;
-    case AfterOps::kHostSleep:
-      if (trap.result == -EINTR) {
-        StepParked();
-        return;
-      }
-      EndWait();
-      EndCall(trap.result);
-      return;
     case AfterOps::kLastWakes:
-      OnLastWakes(trap);
-      return;
+      return OnLastWakes(trap);
     case AfterOps::kErrand:
-      Errands::OnOpsDone(*this, trap.result, trap.ops_run);
-      return;
+      return Errands::OnOpsDone(*this, trap.result, trap.ops_run);
   }
 }
 
