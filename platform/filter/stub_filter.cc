@@ -43,6 +43,8 @@ constexpr uint32_t kNoSys = SECCOMP_RET_ERRNO | ENOSYS;
 // In the order of how often they come: the filter asks one after the other.
 constexpr StubRule kRules[] = {
     {SYS_rt_sigreturn, "rt_sigreturn", StubAction::kAllow, "back to the guest from a trap"},
+    {SYS_futex, "futex", StubAction::kFutex,
+     "the guest's own words, without owners; a thread at rest waits for its answer"},
     {SYS_mmap, "mmap", StubAction::kMmap,
      "the guest's memory, and private mappings of lent files; what is shared is checked by the sentry"},
     {SYS_munmap, "munmap", StubAction::kAllow, "the guest's memory"},
@@ -55,8 +57,6 @@ constexpr StubRule kRules[] = {
     {SYS_close_range, "close_range", StubAction::kCloseRange, "lent descriptors, after their mappings"},
     {SYS_sched_yield, "sched_yield", StubAction::kAllow,
      "the guest's own call: nothing but time is given up"},
-    {SYS_futex, "futex", StubAction::kFutex,
-     "the guest's own words, without owners; a thread at rest waits for its answer"},
     {SYS_rt_sigprocmask, "rt_sigprocmask", StubAction::kAllow,
      "a handler that sleeps in a futex lets interrupts in"},
     {SYS_futex_waitv, "futex_waitv", StubAction::kAllow, "the guest's own words"},

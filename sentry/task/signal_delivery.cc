@@ -214,7 +214,8 @@ bool Task::DeliverToHandler(const siginfo_t& info, const Action& action) {
     UpdateWorkPendingLocked();
   }
   const platform::HostOp ops[] = {*store};
-  RunOps(AfterOps::kSignalFrame, ops);
+  RunOps(AfterOps::kSignalFrame, ops,
+         MustSeeEnd() ? platform::AfterOps::kReport : platform::AfterOps::kResume);
   return true;
 }
 
@@ -237,7 +238,7 @@ void Task::Sigreturn() {
     return;
   }
   const platform::HostOp ops[] = {platform::HostOp::LoadFpState(restored->fp_state)};
-  RunOps(AfterOps::kSigreturn, ops);
+  RunOps(AfterOps::kSigreturn, ops, MustSeeEnd() ? platform::AfterOps::kReport : platform::AfterOps::kResume);
 }
 
 }  // namespace cloister::task

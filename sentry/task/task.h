@@ -98,13 +98,14 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   void AfterSyscall();
   void ReturnToGuest();
   void ResumeGuest();
-  void RunOps(AfterOps after, std::span<const platform::HostOp> ops);
+  void RunOps(AfterOps after, std::span<const platform::HostOp> ops,
+              platform::AfterOps then = platform::AfterOps::kReport);
+  bool MustSeeEnd() const;  // of the operations of a call that could resume the guest
   void OnOpsDone(const platform::Trap& trap);
   void OnWake() override;
   bool ParkThread();  // Parker::Park, told to the platform
   // A call site is patched before its call is served. False: it is not to be.
   bool StartPatch(uint64_t site);
-
   // quick_calls.cc: what the guest settles without a trap.
   void TakeQuickState();
   void GiveQuickIdsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
@@ -124,7 +125,6 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   void JoinGroupStopLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   void BeginGroupStopLocked(int signo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
   bool SignalToDeliver() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
-
   // signal_send.cc.
   static void WakeForSignalLocked(ThreadGroup& group, Task* only, const siginfo_t& info)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(Kernel::tree_mu());

@@ -141,28 +141,19 @@ void Task::FinishPlan(RunPlan run) {
     EndCall(static_cast<int64_t>(plan_.result));
     return;
   }
-  const bool must_report = holds_memory_op_ || interrupted() || traced() ||
-                           plan_.ops.size() > platform::GuestThread::kMaxOps || kernel().tracer() != nullptr;
-  if (must_report) {
+  if (holds_memory_op_ || plan_.ops.size() > platform::GuestThread::kMaxOps || MustSeeEnd()) {
     RunOps(AfterOps::kPlan, plan_.ops);
     return;
   }
   // The host reports only if it fails: the guest goes on with the result.
-  after_ops_ = AfterOps::kPlan;
   call_.reset();
-  const Ref<platform::GuestThread> thread = thread_;
-  thread->regs().rax = plan_.result;
+  thread_->regs().rax = plan_.result;
   const auto ops = plan_.ops;
   const auto keep = plan_.keep;
-  GiveQuickState();
-  owner_.store(Owner::kGuest, std::memory_order_release);
-  thread->RunOps(ops, platform::AfterOps::kResume);
-  Owner guest = Owner::kGuest;
-  if (host_gone_.load(std::memory_order_acquire) &&
-      owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel)) {
-    Die();
-  }
+  RunOps(AfterOps::kPlan, ops, platform::AfterOps::kResume);
 }
+
+bool Task::MustSeeEnd() const { return interrupted() || traced() || kernel().tracer() != nullptr; }
 
 bool Task::StartPatch(uint64_t site) {
   if (group_->was_traced.load(std::memory_order_acquire) || !TakeMemoryOp()) return false;
@@ -335,13 +326,12 @@ void Task::ResumeGuest() {
   }
 }
 
-void Task::RunOps(AfterOps after, std::span<const platform::HostOp> ops) {
+void Task::RunOps(AfterOps after, std::span<const platform::HostOp> ops, platform::AfterOps then) {
   after_ops_ = after;
   const Ref<platform::GuestThread> thread = thread_;
   GiveQuickState();
   owner_.store(Owner::kGuest, std::memory_order_release);
-  thread->RunOps(ops.first(std::min(ops.size(), platform::GuestThread::kMaxOps)),
-                 platform::AfterOps::kReport);
+  thread->RunOps(ops.first(std::min(ops.size(), platform::GuestThread::kMaxOps)), then);
   Owner guest = Owner::kGuest;
   if (host_gone_.load(std::memory_order_acquire) &&
       owner_.compare_exchange_strong(guest, Owner::kSentry, std::memory_order_acq_rel)) {
