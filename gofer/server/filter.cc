@@ -61,6 +61,7 @@ constexpr AllowedSyscall kSyscalls[] = {
     {SCMP_SYS(madvise), "madvise", "memory, and the stack of a worker that ends"},
     {SCMP_SYS(brk), "brk", "memory"},
     {SCMP_SYS(write), "write", "the log", Arguments::kLogOnly},
+    {SCMP_SYS(gettid), "gettid", "the first line that a worker writes to the log"},
     {SCMP_SYS(clock_gettime), "clock_gettime", "times in the log where there is no vDSO"},
     {SCMP_SYS(restart_syscall), "restart_syscall", "after SIGSTOP and SIGCONT"},
     {SCMP_SYS(rt_sigreturn), "rt_sigreturn", "after a signal of the host"},

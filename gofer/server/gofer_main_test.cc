@@ -314,6 +314,7 @@ TEST_F(GoferProcess, ARingOfNonsenseEndsTheDoorbell) {
   });
   caller.join();
   EXPECT_NE(peer->Attach(), 0u) << "the other connections go on";
+  EXPECT_NE(Log().find("longer than its window"), std::string::npos) << Log();
 }
 
 TEST_F(GoferProcess, IsLockedDown) {
