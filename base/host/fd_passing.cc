@@ -87,7 +87,7 @@ absl::Status SendWithFds(int socket, std::span<const std::byte> data, std::span<
   return SendAll(socket, data.subspan(static_cast<size_t>(sent)));
 }
 
-absl::StatusOr<Received> ReceiveWithFds(int socket, std::span<std::byte> data) {
+absl::StatusOr<Received> ReceiveWithFds(int socket, std::span<std::byte> data, int flags) {
   alignas(cmsghdr) char control[CMSG_SPACE(kMaxPassedFds * sizeof(int))];
   iovec iov = {data.data(), data.size()};
   msghdr message = {};
@@ -97,7 +97,7 @@ absl::StatusOr<Received> ReceiveWithFds(int socket, std::span<std::byte> data) {
   message.msg_controllen = sizeof control;
   ssize_t got;
   do {
-    got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | flags);
   } while (got < 0 && errno == EINTR);
   if (got < 0) return HostErrorNow("recvmsg");
   Received received{static_cast<size_t>(got), TakeFds(message)};

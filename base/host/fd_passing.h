@@ -21,7 +21,8 @@ struct Received {
 };
 
 // One recvmsg(2) into data. Descriptors arrive close-on-exec. Truncated control data is an error.
-absl::StatusOr<Received> ReceiveWithFds(int socket, std::span<std::byte> data);
+// flags: recvmsg(2)'s further ones, as MSG_DONTWAIT.
+absl::StatusOr<Received> ReceiveWithFds(int socket, std::span<std::byte> data, int flags = 0);
 
 // A frame is a 32-bit little-endian length and that many bytes; fds ride on its first byte.
 absl::Status SendFrame(int socket, std::span<const std::byte> payload, std::span<const int> fds);

@@ -8,8 +8,7 @@
 
 namespace cloister::gofer {
 
-inline constexpr size_t kMaxRequestBytes = 256 << 10;
-inline constexpr size_t kMaxReplyBytes = 2 << 20;
+inline constexpr size_t kWindowBytes = 192 << 10;  // of a request, and of a reply
 inline constexpr size_t kMaxNameBytes = 255;
 inline constexpr size_t kMaxTargetBytes = 4095;
 inline constexpr int kMaxWalkNames = 64;

@@ -1,6 +1,8 @@
 #include "gofer/server/filter.h"
 
+#include <linux/seccomp.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include <cerrno>
@@ -8,6 +10,11 @@
 
 #include "absl/strings/str_format.h"
 #include "base/error/status.h"
+
+// Linux 6.6; not in Debian 12's headers.
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#endif
 
 namespace cloister::gofer {
 namespace {
@@ -17,8 +24,8 @@ using Arguments = AllowedSyscall::Arguments;
 constexpr AllowedSyscall kSyscalls[] = {
     // The channel.
     {SCMP_SYS(recvmsg), "recvmsg", "requests of the sentry"},
-    {SCMP_SYS(sendmsg), "sendmsg", "replies that carry a descriptor"},
-    {SCMP_SYS(sendto), "sendto", "replies"},
+    {SCMP_SYS(sendmsg), "sendmsg", "replies"},
+    {SCMP_SYS(ioctl), "ioctl", "the doorbell: NOTIF_RECV, NOTIF_SEND, NOTIF_SET_FLAGS", Arguments::kListener},
     {SCMP_SYS(close), "close", "nodes that are forgotten, descriptors that were handed over"},
     // Files: all beneath descriptors of the attach points.
     {SCMP_SYS(openat2), "openat2", "one component of a walk; a file for the sentry"},
@@ -54,6 +61,7 @@ constexpr AllowedSyscall kSyscalls[] = {
     {SCMP_SYS(madvise), "madvise", "memory, and the stack of a worker that ends"},
     {SCMP_SYS(brk), "brk", "memory"},
     {SCMP_SYS(write), "write", "the log", Arguments::kLogOnly},
+    {SCMP_SYS(gettid), "gettid", "the first line that a worker writes to the log"},
     {SCMP_SYS(clock_gettime), "clock_gettime", "times in the log where there is no vDSO"},
     {SCMP_SYS(restart_syscall), "restart_syscall", "after SIGSTOP and SIGCONT"},
     {SCMP_SYS(rt_sigreturn), "rt_sigreturn", "after a signal of the host"},
@@ -70,6 +78,16 @@ absl::Status SeccompError(int negative_errno, std::string_view what) {
   return HostError(-negative_errno, absl::StrFormat("seccomp filter: %s", what));
 }
 
+int AddListenerRules(scmp_filter_ctx context) {
+  for (const unsigned long command :
+       {SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_IOCTL_NOTIF_SET_FLAGS}) {
+    const int failed = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                                        SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, command));
+    if (failed < 0) return failed;
+  }
+  return 0;
+}
+
 int AddRule(scmp_filter_ctx context, const AllowedSyscall& allowed, int log_fd) {
   switch (allowed.arguments) {
     case Arguments::kAny:
@@ -81,6 +99,8 @@ int AddRule(scmp_filter_ctx context, const AllowedSyscall& allowed, int log_fd) 
       if (log_fd < 0) return 0;
       return seccomp_rule_add(context, SCMP_ACT_ALLOW, allowed.number, 1,
                               SCMP_A0_64(SCMP_CMP_EQ, static_cast<scmp_datum_t>(log_fd)));
+    case Arguments::kListener:
+      return AddListenerRules(context);
   }
   return -EINVAL;
 }

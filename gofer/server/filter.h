@@ -16,8 +16,9 @@ struct AllowedSyscall {
   std::string_view reason;
   enum class Arguments {
     kAny,
-    kNoExec,   // third argument without PROT_EXEC
-    kLogOnly,  // first argument is the log's descriptor
+    kNoExec,    // third argument without PROT_EXEC
+    kLogOnly,   // first argument is the log's descriptor
+    kListener,  // second argument is a seccomp listener's command
   } arguments = Arguments::kAny;
 };
 

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include <thread>
 
 #include "gofer/protocol/config.h"
+#include "gofer/protocol/doorbell_fixture.h"
 #include "gofer/server/filter.h"
 #include "gofer/server/peer.h"
 #include "gofer/tree/temp_tree.h"
@@ -48,7 +50,8 @@ class GoferProcess : public testing::Test {
     const UniqueFd log(open((tree / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     child = Spawn({config_fd->get(), pair[1], log.get(), attach->get(), attach->get()});
     close(pair[1]);
-    peer = std::make_unique<Peer>(UniqueFd(pair[0]));
+    peer = Peer::Open(UniqueFd(pair[0]));
+    ASSERT_NE(peer, nullptr) << Log();
   }
   // Starts this test's program again as the gofer, with fds as 3, 4, ….
   static pid_t Spawn(const std::vector<int>& fds) {
@@ -60,13 +63,18 @@ class GoferProcess : public testing::Test {
     execl("/proc/self/exe", "runsc-gofer", nullptr);
     _exit(127);
   }
-  int Wait() {
+  int Wait(int options = 0) {
     int status = -1;
     if (child > 0) {
-      EXPECT_EQ(waitpid(child, &status, 0), child);
+      EXPECT_EQ(waitpid(child, &status, options), child);
     }
-    child = -1;
+    if (!WIFSTOPPED(status)) child = -1;
     return status;
+  }
+  static Request AttachZero() {
+    Request request;
+    request.mutable_attach();
+    return request;
   }
   void TearDown() override {
     peer.reset();
@@ -98,6 +106,15 @@ class GoferProcess : public testing::Test {
   std::unique_ptr<Peer> peer;
   pid_t child = -1;
 };
+
+// The calling thread's calls by this connection are made by the doorbell from now on.
+void TakeUpDoorbell(Peer& peer) {
+  const UniqueFd listener = InstallDoorbell();
+  Request request;
+  request.mutable_listen();
+  ASSERT_EQ(peer.Call(request, listener.get()).error(), 0);
+  peer.channel().UseDoorbell();
+}
 
 // Every kind of request once, with the results checked.
 struct Everything {
@@ -219,7 +236,8 @@ struct Everything {
       request.mutable_unlink()->set_name(name);
       EXPECT_EQ(peer.Call(request).error(), 0);
     }
-    request.mutable_forget()->add_nodes(file);
+    request.Clear();
+    request.add_forget(file);
     EXPECT_EQ(peer.Call(request).error(), 0);
   }
 };
@@ -239,16 +257,14 @@ TEST_F(GoferProcess, DoesEverythingInsideItsFilter) {
   const uint64_t root = peer->Attach();
   ASSERT_NE(root, 0u) << Log();
   DoEverything(*peer, root, "0");
-  // All connections at once: contended locks, further malloc arenas.
-  Request request;
-  request.mutable_hello();
-  (void)peer->Call(request);
+  // All connections at once: contended locks, further malloc arenas; one of them by the doorbell.
   std::vector<std::thread> threads;
-  for (UniqueFd& fd : peer->fds) {
-    threads.emplace_back([root, socket = std::move(fd), n = threads.size()]() mutable {
-      Peer other(std::move(socket));
+  for (auto& other : peer->others) {
+    const bool rings = other == peer->others.back();
+    threads.emplace_back([root, rings, other = other.get(), n = threads.size()] {
+      if (rings) TakeUpDoorbell(*other);
       const std::string tag = std::to_string(n + 1);
-      for (int i = 0; i < 100; ++i) DoEverything(other, root, tag + "-" + std::to_string(i));
+      for (int i = 0; i < 100; ++i) DoEverything(*other, root, tag + "-" + std::to_string(i));
     });
   }
   for (int i = 0; i < 100; ++i) DoEverything(*peer, root, "0-" + std::to_string(i));
@@ -256,6 +272,49 @@ TEST_F(GoferProcess, DoesEverythingInsideItsFilter) {
   peer.reset();
   const int status = Wait();
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status << " " << Log();
+}
+
+TEST_F(GoferProcess, TheDoorbellFailsWhenItEnds) {
+  Start(FILTER_KILL);
+  std::thread caller([this] {
+    Peer& doorbell = *peer->others.back();
+    TakeUpDoorbell(doorbell);
+    ASSERT_NE(doorbell.Attach(), 0u);
+    kill(child, SIGSTOP);  // so that the next call cannot be answered any more
+    Wait(WUNTRACED);
+    std::thread killer([this] { kill(child, SIGKILL); });
+    EXPECT_TRUE(doorbell.IsRefused(AttachZero()));
+    EXPECT_TRUE(doorbell.IsRefused(AttachZero()));
+    killer.join();
+  });
+  caller.join();
+}
+
+TEST_F(GoferProcess, EndsWithACallerThatRings) {
+  Start(FILTER_KILL);
+  std::thread caller([this] {
+    TakeUpDoorbell(*peer->others.back());
+    ASSERT_NE(peer->others.back()->Attach(), 0u);
+  });
+  caller.join();
+  peer.reset();
+  const int status = Wait();
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status << " " << Log();
+}
+
+TEST_F(GoferProcess, ARingOfNonsenseEndsTheDoorbell) {
+  Start(FILTER_KILL);
+  std::thread caller([this] {
+    Peer& doorbell = *peer->others.back();
+    TakeUpDoorbell(doorbell);
+    ASSERT_NE(doorbell.Attach(), 0u);
+    EXPECT_EQ(syscall(kDoorbellNr, ~uint64_t{0}, 1000), -1);
+    EXPECT_EQ(errno, ENOSYS);
+    EXPECT_TRUE(doorbell.IsRefused(AttachZero()));
+  });
+  caller.join();
+  EXPECT_NE(peer->Attach(), 0u) << "the other connections go on";
+  EXPECT_NE(Log().find("longer than its window"), std::string::npos) << Log();
 }
 
 TEST_F(GoferProcess, IsLockedDown) {

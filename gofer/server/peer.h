@@ -1,13 +1,14 @@
 #ifndef CLOISTER_GOFER_SERVER_PEER_H_
 #define CLOISTER_GOFER_SERVER_PEER_H_
 
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "gofer/protocol/channel.h"
 #include "gofer/protocol/gofer.pb.h"
-#include "gofer/protocol/limits.h"
+#include "gofer/protocol/welcome.h"
 #include "gtest/gtest.h"
 
 namespace cloister::gofer {
@@ -15,21 +16,34 @@ namespace cloister::gofer {
 // For tests: the sentry's end of a connection, without any of the sentry's manners.
 class Peer {
  public:
-  explicit Peer(UniqueFd socket) : raw(socket.get()), channel_(std::move(socket), kMaxReplyBytes) {}
+  explicit Peer(std::unique_ptr<ClientChannel> channel) : channel_(std::move(channel)) {}
+  // Connection 0, once it is welcomed; further ones are in others.
+  static std::unique_ptr<Peer> Open(UniqueFd socket) {
+    const int raw = socket.get();
+    absl::StatusOr<Welcomed> welcomed = ReceiveWelcome(std::move(socket));
+    EXPECT_TRUE(welcomed.ok()) << welcomed.status();
+    if (!welcomed.ok()) return nullptr;
+    auto peer = std::make_unique<Peer>(std::move(welcomed->channels[0]));
+    peer->raw = raw;
+    peer->welcome = welcomed->welcome;
+    for (size_t i = 1; i < welcomed->channels.size(); ++i) {
+      peer->others.push_back(std::make_unique<Peer>(std::move(welcomed->channels[i])));
+    }
+    return peer;
+  }
 
   // The reply; fds then holds what came with it.
-  Reply Call(const Request& request) {
+  Reply Call(const Request& request, int gift = -1) {
     fds.clear();
-    EXPECT_TRUE(channel_.Send(request).ok());
     Reply reply;
-    const absl::Status received = channel_.Receive(&reply, &fds);
-    EXPECT_TRUE(received.ok()) << received;
+    const absl::Status done = channel_->Call(request, &reply, &fds, gift);
+    EXPECT_TRUE(done.ok()) << done;
     return reply;
   }
-  // Whether the server has hung up.
-  bool AtEnd() {
+  // Whether the server hangs up on it.
+  bool IsRefused(const Request& request) {
     Reply reply;
-    return !channel_.Receive(&reply, nullptr).ok();
+    return !channel_->Call(request, &reply, nullptr).ok();
   }
 
   uint64_t Attach(uint32_t index = 0) {
@@ -48,10 +62,14 @@ class Peer {
   }
 
   std::vector<UniqueFd> fds;
-  const int raw;  // the socket, for what no client would send
+  std::vector<std::unique_ptr<Peer>> others;
+  Welcome welcome;
+  int raw = -1;  // connection 0's socket, for what no client would send
+
+  ClientChannel& channel() { return *channel_; }
 
  private:
-  Channel channel_;
+  std::unique_ptr<ClientChannel> channel_;
 };
 
 }  // namespace cloister::gofer

@@ -10,6 +10,7 @@
 #include "base/error/status.h"
 #include "base/log/log.h"
 #include "gofer/protocol/limits.h"
+#include "gofer/protocol/welcome.h"
 
 namespace cloister::gofer {
 namespace {
@@ -42,43 +43,52 @@ void PinThisThread(int cpu) {
 absl::StatusOr<std::unique_ptr<Server>> Server::Make(UniqueFd channel, std::vector<Ref<HostNode>> attach,
                                                      const Options& options) {
   const std::vector<int> usable = UsableCpus();
-  uint32_t count = options.connections;
-  if (count == 0) {
-    count = std::clamp(static_cast<uint32_t>(usable.size()), kFewestByDefault, kMostByDefault);
+  uint32_t pinned = options.connections;
+  if (pinned == 0) {
+    pinned = std::clamp(static_cast<uint32_t>(usable.size()), kFewestByDefault, kMostByDefault);
   }
+  const uint32_t count = pinned + (options.doorbell ? 1 : 0);
   if (count > kMaxConnections) return absl::InvalidArgumentError("too many connections for a gofer");
-  std::unique_ptr<Server> server(new Server(options));
-  server->shared_.attach = std::move(attach);
+  Welcome welcome;
+  welcome.set_max_nodes(options.max_nodes);
+  if (options.doorbell) welcome.set_doorbell(pinned);
   for (uint32_t i = 0; i < count; ++i) {
-    server->shared_.cpus.push_back(options.pin && !usable.empty() ? usable[i % usable.size()] : -1);
+    welcome.add_cpus(i < pinned && options.pin && !usable.empty() ? usable[i % usable.size()] : -1);
   }
-  std::vector<UniqueFd> ours;
+  std::vector<UniqueFd> ours, theirs;
   for (uint32_t i = 1; i < count; ++i) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return HostErrorNow("socketpair");
     ours.emplace_back(pair[0]);
-    server->shared_.extra.emplace_back(pair[1]);
+    theirs.emplace_back(pair[1]);
   }
-  server->first_ = std::make_unique<Session>(std::move(channel), &server->shared_, /*owns_extra=*/true);
+  const std::shared_ptr<const Windows> windows = TRY_STATUS(Windows::Make(count));
+  RETURN_IF_ERROR(SendWelcome(channel.get(), welcome, *windows, theirs));
+  std::unique_ptr<Server> server(new Server(options));
+  server->shared_.attach = std::move(attach);
+  server->first_cpu_ = welcome.cpus(0);
+  server->first_ = std::make_unique<Session>(ServerChannel(std::move(channel), windows, 0), &server->shared_,
+                                             /*may_listen=*/false);
   absl::BlockingCounter starting(static_cast<int>(count) - 1);
   for (uint32_t i = 1; i < count; ++i) {
-    server->StartWorker(std::move(ours[i - 1]), server->shared_.cpus[i], &starting);
+    server->StartWorker(ServerChannel(std::move(ours[i - 1]), windows, i), welcome.cpus(static_cast<int>(i)),
+                        /*may_listen=*/i == welcome.doorbell(), &starting);
   }
   starting.Wait();
   return server;
 }
 
-void Server::StartWorker(UniqueFd socket, int cpu, absl::BlockingCounter* starting) {
-  workers_.emplace_back([this, cpu, starting, socket = std::move(socket)]() mutable {
+void Server::StartWorker(ServerChannel channel, int cpu, bool may_listen, absl::BlockingCounter* starting) {
+  workers_.emplace_back([this, cpu, may_listen, starting, channel = std::move(channel)]() mutable {
     PinThisThread(cpu);
-    Session session(std::move(socket), &shared_, /*owns_extra=*/false);
+    Session session(std::move(channel), &shared_, may_listen);
     starting->DecrementCount();
     const absl::Status ended = session.Serve();
     if (!ended.ok()) LOG(kWarning, "connection ended: %s", ended.message());
   });
 }
 
-void Server::PinCaller() { PinThisThread(shared_.cpus[0]); }
+void Server::PinCaller() { PinThisThread(first_cpu_); }
 
 absl::Status Server::Run() {
   absl::Status ended = first_->Serve();
@@ -87,7 +97,6 @@ absl::Status Server::Run() {
 }
 
 Server::~Server() {
-  shared_.extra.clear();  // never asked for: their workers see the end
   for (std::thread& worker : workers_) worker.join();
 }
 

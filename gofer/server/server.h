@@ -12,18 +12,20 @@
 
 namespace cloister::gofer {
 
-// The connections of one gofer and their workers: a thread each, pinned to a CPU each. A request
-// sent from that CPU is then served by a switch of threads there, which costs a tenth of waking
-// another, idle CPU. Connection 0 is served by the thread that calls Run.
+// The connections of one gofer and their workers: a thread each. Most are for the sockets, and pinned
+// to a CPU each, so that what is sent from there wakes no other one. One more is for the doorbell
+// (gofer/protocol/channel.h): it runs where its caller does. Connection 0 is served by the thread that
+// calls Run.
 class Server {
  public:
   struct Options {
-    uint32_t connections = 0;  // 0: one per CPU that this thread may use, at least 2, at most 8
+    uint32_t connections = 0;  // without the doorbell's. 0: one per CPU that this thread may use, 2 to 8
+    bool doorbell = true;
     uint64_t max_nodes = 1 << 20;
     bool pin = true;
   };
-  // attach: by the configuration's index. When it returns the workers have started: whatever
-  // starting a thread asks of the host is behind them, and a filter may be loaded.
+  // attach: by the configuration's index. Welcomes the peer. When it returns the workers have started:
+  // whatever starting a thread asks of the host is behind them, and a filter may be loaded.
   static absl::StatusOr<std::unique_ptr<Server>> Make(UniqueFd channel, std::vector<Ref<HostNode>> attach,
                                                       const Options& options);
   // Closes nothing under a worker: the peer must have hung up.
@@ -38,9 +40,10 @@ class Server {
 
  private:
   explicit Server(const Options& options) : shared_(options.max_nodes) {}
-  void StartWorker(UniqueFd socket, int cpu, absl::BlockingCounter* starting);
+  void StartWorker(ServerChannel channel, int cpu, bool may_listen, absl::BlockingCounter* starting);
 
   Shared shared_;
+  int first_cpu_ = -1;  // connection 0's
   std::unique_ptr<Session> first_;
   std::vector<std::thread> workers_;
 };

@@ -29,7 +29,8 @@ class ServerTest : public testing::Test {
     auto made = Server::Make(UniqueFd(pair[0]), std::move(attach), options);
     ASSERT_TRUE(made.ok()) << made.status();
     server = *std::move(made);
-    peer = std::make_unique<Peer>(UniqueFd(pair[1]));
+    peer = Peer::Open(UniqueFd(pair[1]));
+    ASSERT_NE(peer, nullptr);
     runner = std::thread([this] { ended = server->Run(); });
   }
   void Stop() {

@@ -39,21 +39,16 @@ class RoundTrip : public ServerTest {
   uint64_t root = 0;
 };
 
-TEST_F(RoundTrip, HelloGivesTheOtherConnectionsOnce) {
-  Request request;
-  request.mutable_hello();
-  Reply reply = peer->Call(request);
-  EXPECT_EQ(reply.hello().cpus_size(), 2);
-  EXPECT_EQ(reply.hello().attach_points(), 2u);
-  EXPECT_EQ(reply.hello().max_nodes(), 1000u);
-  ASSERT_EQ(peer->fds.size(), 1u);
-  {
-    Peer second(std::move(peer->fds[0]));
-    EXPECT_GT(second.Attach(), root);
-    EXPECT_EQ(second.Walk(root, {"usr"}).walk().nodes_size(), 1);  // ids are for all connections
+TEST_F(RoundTrip, TheWelcomeGivesTheOtherConnections) {
+  EXPECT_EQ(peer->welcome.cpus_size(), 3);
+  EXPECT_EQ(peer->welcome.doorbell(), 2u);
+  EXPECT_EQ(peer->welcome.cpus(2), -1);
+  EXPECT_EQ(peer->welcome.max_nodes(), 1000u);
+  ASSERT_EQ(peer->others.size(), 2u);
+  for (const auto& other : peer->others) {
+    EXPECT_GT(other->Attach(), root);
+    EXPECT_EQ(other->Walk(root, {"usr"}).walk().nodes_size(), 1);  // ids are for all connections
   }
-  EXPECT_EQ(peer->Call(request).hello().cpus_size(), 0);
-  EXPECT_TRUE(peer->fds.empty());
 }
 
 TEST_F(RoundTrip, WalksManyComponentsAndOpensTheLast) {

@@ -1,40 +1,71 @@
 #include "gofer/server/session.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "base/error/status.h"
 #include "gofer/protocol/limits.h"
 #include "gofer/server/convert.h"
+#include "gofer/tree/fd_path.h"
 
 namespace cloister::gofer {
+namespace {
 
-Session::Session(UniqueFd socket, Shared* shared, bool owns_extra)
-    : shared_(shared), owns_extra_(owns_extra), channel_(std::move(socket), kMaxRequestBytes) {}
+bool IsSeccompListener(int fd) {
+  constexpr std::string_view kKind = "anon_inode:seccomp notify";
+  char text[kKind.size() + 1];
+  const ssize_t length = readlinkat(AT_FDCWD, FdPath(fd).c_str(), text, sizeof text);
+  return length > 0 && std::string_view(text, static_cast<size_t>(length)) == kKind;
+}
+
+}  // namespace
+
+Session::Session(ServerChannel channel, Shared* shared, bool may_listen)
+    : shared_(shared), may_listen_(may_listen), channel_(std::move(channel)) {}
 
 absl::Status Session::Serve() {
   while (true) {
-    const absl::Status received = channel_.Receive(&request_, nullptr);
+    const absl::Status received = channel_.Receive(&request_, &gifts_);
     if (absl::IsOutOfRange(received)) return absl::OkStatus();
     RETURN_IF_ERROR(received);
     reply_.Clear();
     fds_.clear();
-    const ErrnoOrVoid done = Dispatch();
+    ErrnoOrVoid done = Forget();
+    if (done.ok()) done = Dispatch();
     if (!done.ok()) {
       reply_.Clear();
       fds_.clear();
       reply_.set_error(static_cast<int>(done.error()));
     }
-    absl::InlinedVector<int, 4> fds;
-    for (const UniqueFd& fd : fds_) fds.push_back(fd.get());
-    RETURN_IF_ERROR(channel_.Send(reply_, fds));
+    gifts_.clear();
+    RETURN_IF_ERROR(Answer());
     fds_.clear();  // the peer's alone from now on: a writer kept here would be in the way of execve(2)
+    if (listener_.ok()) channel_.ListenTo(std::move(listener_));
   }
+}
+
+absl::Status Session::Answer() {
+  absl::InlinedVector<int, 4> fds;
+  for (const UniqueFd& fd : fds_) fds.push_back(fd.get());
+  const absl::Status sent = channel_.Send(reply_, fds);
+  if (!absl::IsResourceExhausted(sent)) return sent;
+  for (const Node& node : reply_.walk().nodes())
+    shared_->table.Forget(node.id());  // the peer never learns them
+  reply_.Clear();
+  reply_.set_error(EMSGSIZE);
+  return channel_.Send(reply_, {});
 }
 
 ErrnoOrVoid Session::Dispatch() {
   switch (request_.op_case()) {
-    case Request::kHello:
-      return Hello();
+    case Request::kListen:
+      return Listen();
     case Request::kAttach:
       return Attach(request_.attach());
     case Request::kWalk:
@@ -73,24 +104,21 @@ ErrnoOrVoid Session::Dispatch() {
       return RemoveXattr(request_.remove_xattr());
     case Request::kStatFs:
       return StatFs(request_.stat_fs());
-    case Request::kForget:
-      return Forget(request_.forget());
     case Request::kFsyncDir:
       return FsyncDir(request_.fsync_dir());
     case Request::OP_NOT_SET:
+      if (request_.forget_size() > 0) return {};
       return Errno::kNoSys;
   }
   return Errno::kNoSys;
 }
 
-ErrnoOrVoid Session::Hello() {
-  HelloReply* hello = reply_.mutable_hello();
-  hello->set_attach_points(static_cast<uint32_t>(shared_->attach.size()));
-  hello->set_max_nodes(shared_->table.max_nodes());
-  if (!owns_extra_ || shared_->extra.empty()) return {};
-  for (const int cpu : shared_->cpus) hello->add_cpus(cpu);
-  fds_ = std::move(shared_->extra);
-  shared_->extra.clear();
+ErrnoOrVoid Session::Listen() {
+  if (!may_listen_ || gifts_.size() != 1) return Errno::kInval;
+  // ioctl(2)'s numbers mean other things elsewhere: nothing else may come in a listener's place.
+  if (!IsSeccompListener(gifts_[0].get())) return Errno::kInval;
+  may_listen_ = false;
+  listener_ = std::move(gifts_[0]);
   return {};
 }
 
@@ -104,9 +132,9 @@ ErrnoOrVoid Session::Attach(const AttachRequest& request) {
   return Give(found, reply->mutable_node());
 }
 
-ErrnoOrVoid Session::Forget(const ForgetRequest& request) {
-  if (request.nodes_size() > kMaxForget) return Errno::kInval;
-  for (const uint64_t id : request.nodes()) shared_->table.Forget(id);
+ErrnoOrVoid Session::Forget() {
+  if (request_.forget_size() > kMaxForget) return Errno::kInval;
+  for (const uint64_t id : request_.forget()) shared_->table.Forget(id);
   return {};
 }
 

@@ -11,23 +11,20 @@
 
 namespace cloister::gofer {
 
-// What all connections share. Immutable but for the table, which locks itself; and for extra,
-// which only connection 0 touches.
+// What all connections share. Immutable but for the table, which locks itself.
 struct Shared {
   explicit Shared(uint64_t max_nodes) : table(max_nodes) {}
 
   std::vector<Ref<HostNode>> attach;  // by the configuration's index
   NodeTable table;
-  std::vector<int> cpus;        // of the connections' workers, connection 0 first; -1: not pinned
-  std::vector<UniqueFd> extra;  // the peer's ends of connections 1, 2, …: given away by the first Hello
 };
 
 // Serves one connection: a request, a reply, until the peer hangs up or breaks the protocol.
 // Belongs to one thread. Nothing that the peer sends ends the process.
 class Session {
  public:
-  // shared must outlive it. Only the session with owns_extra answers Hello with descriptors.
-  Session(UniqueFd socket, Shared* shared, bool owns_extra);
+  // shared must outlive it. may_listen: it takes a ListenRequest.
+  Session(ServerChannel channel, Shared* shared, bool may_listen);
 
   // Returns OK at the end of the stream, else what the peer did wrong.
   absl::Status Serve();
@@ -36,9 +33,12 @@ class Session {
   // Fills reply_; an error becomes its errno.
   ErrnoOrVoid Dispatch();
 
-  ErrnoOrVoid Hello();
+  // Sends reply_, or EMSGSIZE in its place if it is too long.
+  absl::Status Answer();
+  ErrnoOrVoid Forget();
+
+  ErrnoOrVoid Listen();
   ErrnoOrVoid Attach(const AttachRequest& request);
-  ErrnoOrVoid Forget(const ForgetRequest& request);
 
   // session_names.cc: directories and names.
   ErrnoOrVoid Walk(const WalkRequest& request);
@@ -69,11 +69,13 @@ class Session {
   ErrnoOrVoid Give(const HostNode::Found& found, Node* node);
 
   Shared* const shared_;
-  const bool owns_extra_;
-  Channel channel_;
+  bool may_listen_;
+  ServerChannel channel_;
   Request request_;
+  std::vector<UniqueFd> gifts_;  // came with request_
   Reply reply_;
   std::vector<UniqueFd> fds_;  // to go with reply_
+  UniqueFd listener_;          // to be used once reply_ is sent
 };
 
 }  // namespace cloister::gofer

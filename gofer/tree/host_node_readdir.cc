@@ -15,8 +15,8 @@ namespace cloister::gofer {
 namespace {
 
 constexpr size_t kBatchBytes = 32 << 10;
-// An entry with attributes and a target could make a reply of 4096 too long: these are counted.
-constexpr size_t kListingBytes = 1 << 20;
+// A reply fits its window: what an entry takes there at most is counted, and half is left to the rest.
+constexpr size_t kListingBytes = kWindowBytes / 2;
 constexpr size_t kEntryBytes = 48;
 constexpr size_t kAttrBytes = 192;
 

@@ -20,7 +20,8 @@ absl::Status DeleteIt(const container::Runtime& runtime, const std::string& id) 
   // Somebody else may have deleted it.
   if (absl::IsNotFound(container.status())) return absl::OkStatus();
   if (!container.ok()) return container.status();
-  return container->Delete(/*force=*/true);
+  const absl::Status deleted = container->Delete(/*force=*/true);
+  return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }
 
 }  // namespace

@@ -1,22 +1,35 @@
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "base/error/status.h"
+#include "base/log/log.h"
 #include "runsc/cmd/attached.h"
 #include "runsc/cmd/bundle.h"
 #include "runsc/cmd/verb.h"
+#include "runsc/container/container.h"
+#include "runsc/container/directory.h"
 #include "runsc/spec/json_field.h"
 
 extern char** environ;
 
 namespace cloister::cmd {
 namespace {
+
+constexpr absl::string_view kIdPrefix = "do-";
+constexpr absl::string_view kBundle = "/";
+constexpr size_t kIdRandomBytes = 8;
+// A state directory that nobody has touched for so long is not one that is being made.
+constexpr time_t kSettledSeconds = 10;
 
 // What a program needs to behave as the user expects; the rest of the environment is nobody's business.
 bool PassesOn(absl::string_view variable) {
@@ -83,9 +96,32 @@ std::string MakeConfig(const DoOptions& options) {
 }
 
 absl::StatusOr<std::string> MakeId() {
-  char random[8];
+  char random[kIdRandomBytes];
   if (getrandom(random, sizeof random, 0) != sizeof random) return HostErrorNow("getrandom");
-  return absl::StrCat("do-", absl::BytesToHexString(absl::string_view(random, sizeof random)));
+  return absl::StrCat(kIdPrefix, absl::BytesToHexString(absl::string_view(random, sizeof random)));
+}
+
+bool IsOurs(absl::string_view id) {
+  return absl::ConsumePrefix(&id, kIdPrefix) && id.size() == 2 * kIdRandomBytes &&
+         std::all_of(id.begin(), id.end(), absl::ascii_isxdigit);
+}
+
+// Removes what a "do" that was killed has left: its container has ended with it. One that ends just now
+// does not mind who removes its own.
+void SweepKilled(const std::string& root) {
+  const absl::StatusOr<std::vector<std::string>> ids = container::ListIds(root);
+  if (!ids.ok()) return;
+  for (const std::string& id : *ids) {
+    if (!IsOurs(id)) continue;
+    struct stat info;
+    if (lstat(absl::StrCat(root, "/", id).c_str(), &info) != 0) continue;
+    if (time(nullptr) - info.st_mtim.tv_sec < kSettledSeconds) continue;
+    absl::StatusOr<container::Container> container = container::Container::Open(root, id);
+    if (!container.ok() || container->Status() != spec::Status::kStopped) continue;
+    if (!container->state().bundle.empty() && container->state().bundle != kBundle) continue;
+    const absl::Status removed = container->Delete(/*force=*/false);
+    if (!removed.ok() && !absl::IsNotFound(removed)) LOG(kWarning, "%s: %s", id, FirstLine(removed));
+  }
 }
 
 absl::StatusOr<DoOptions> ParseDo(const Args& args, const Globals& globals) {
@@ -122,8 +158,9 @@ absl::StatusOr<int> RunDo(const Globals& globals, const Args& args) {
       options.network == "host" ? container::Runtime::Network::kHost : container::Runtime::Network::kNone;
   runtime.root_overlay = true;
   container::CreateOptions create;
+  SweepKilled(runtime.root);
   create.id = TRY_STATUS(MakeId());
-  create.bundle = "/";
+  create.bundle = std::string(kBundle);
   create.config_text = MakeConfig(options);
   create.spec = TRY_STATUS(spec::ParseSpec(create.config_text));
   create.verb = "do";

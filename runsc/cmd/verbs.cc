@@ -23,7 +23,7 @@ constexpr Verb kVerbs[] = {
     {"events", "print what a container uses", RunEvents},
     {"features", "print what this runtime can do", RunFeatures},
     {"spec", "write a config.json to begin with", RunSpec},
-    {"debug", "look inside: filters, unimplemented ID, tasks ID", RunDebug},
+    {"debug", "look inside: filters, unimplemented ID, tasks ID, gofer ID", RunDebug},
 };
 
 }  // namespace

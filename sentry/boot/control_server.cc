@@ -37,6 +37,10 @@ control::Reply DebugReplyOf(Sandbox& sandbox, const control::DebugRequest& reque
     debug.set_text(sandbox.DescribeTasks());
     return reply;
   }
+  if (request.what() == control::DebugRequest::GOFER) {
+    debug.set_text(sandbox.DescribeGofer());
+    return reply;
+  }
   for (uint64_t number = 0; number < task::Kernel::kSyscallNumbers; ++number) {
     const uint64_t count = sandbox.kernel().UnimplementedCount(number);
     if (count == 0) continue;

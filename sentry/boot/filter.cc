@@ -10,9 +10,12 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <memory>
 #include <span>
 
 #include "base/error/status.h"
+#include "base/log/log.h"
+#include "gofer/protocol/channel.h"
 
 // Linux 6.6; not in Debian 12's headers.
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -127,6 +130,10 @@ void OnViolation(int, siginfo_t* info, void*) {
   _exit(128 + SIGSYS);
 }
 
+struct FilterDeleter {
+  void operator()(void* filter) const { seccomp_release(filter); }
+};
+
 absl::Status AddRules(scmp_filter_ctx filter, Interception interception) {
   for (const AllowedSyscall& allowed : SentrySyscalls(interception)) {
     if (allowed.number == SYS_ioctl) continue;
@@ -142,6 +149,22 @@ absl::Status AddRules(scmp_filter_ctx filter, Interception interception) {
     if (failed != 0) return HostError(-failed, allowed.name);
   }
   return absl::OkStatus();
+}
+
+// The listener for the doorbell, or none without it.
+absl::StatusOr<UniqueFd> Load(Interception interception, bool doorbell) {
+  const std::unique_ptr<void, FilterDeleter> filter(seccomp_init(SCMP_ACT_TRAP));
+  if (filter == nullptr) return absl::ResourceExhaustedError("seccomp_init");
+  RETURN_IF_ERROR(AddRules(filter.get(), interception));
+  if (doorbell) {
+    const int failed = seccomp_rule_add(filter.get(), SCMP_ACT_NOTIFY, gofer::kDoorbellNr, 0);
+    if (failed != 0) return HostError(-failed, "the gofer's doorbell");
+  }
+  seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1);
+  seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  const int failed = seccomp_load(filter.get());
+  if (failed != 0) return HostError(-failed, "seccomp_load");
+  return UniqueFd(doorbell ? seccomp_notify_fd(filter.get()) : -1);
 }
 
 }  // namespace
@@ -162,23 +185,16 @@ std::vector<AllowedIoctl> SentryIoctls(Interception interception) {
   return all;
 }
 
-absl::Status LoadSentryFilter(Interception interception, int log_fd) {
+absl::StatusOr<UniqueFd> LoadSentryFilter(Interception interception, int log_fd) {
   violation_log_fd = log_fd;
   struct sigaction action = {};
   action.sa_sigaction = OnViolation;
   action.sa_flags = SA_SIGINFO;
   if (sigaction(SIGSYS, &action, nullptr) != 0) return HostErrorNow("sigaction");
-  const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
-  if (filter == nullptr) return absl::ResourceExhaustedError("seccomp_init");
-  absl::Status status = AddRules(filter, interception);
-  if (status.ok()) {
-    seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-    seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    const int failed = seccomp_load(filter);
-    if (failed != 0) status = HostError(-failed, "seccomp_load");
-  }
-  seccomp_release(filter);
-  return status;
+  absl::StatusOr<UniqueFd> listener = Load(interception, /*doorbell=*/true);
+  if (listener.ok()) return listener;
+  LOG(kInfo, "the gofer has no doorbell: %s", listener.status().message());
+  return Load(interception, /*doorbell=*/false);
 }
 
 }  // namespace cloister::boot

@@ -3,7 +3,8 @@
 
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/host/unique_fd.h"
 
 namespace cloister::boot {
 
@@ -28,8 +29,9 @@ struct AllowedIoctl {
 std::vector<AllowedIoctl> SentryIoctls(Interception interception);
 
 // Confines every thread of this process for good. A call outside the list ends the sandbox; the
-// log (log_fd) then names it.
-absl::Status LoadSentryFilter(Interception interception, int log_fd);
+// log (log_fd) then names it. gofer::kDoorbellNr goes to the listener that is returned; none where
+// the host gives no listener, as under a filter that has one already.
+absl::StatusOr<UniqueFd> LoadSentryFilter(Interception interception, int log_fd);
 
 }  // namespace cloister::boot
 

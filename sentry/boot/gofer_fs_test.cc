@@ -24,6 +24,7 @@
 #include "gofer/protocol/channel.h"
 #include "gofer/protocol/gofer.pb.h"
 #include "gofer/protocol/limits.h"
+#include "gofer/protocol/welcome.h"
 #include "gofer/server/server.h"
 #include "gofer/tree/temp_tree.h"
 #include "sentry/fs/gofer/client.h"
@@ -43,10 +44,15 @@ class Listener {
  public:
   using Spoiler = std::function<void(const Request&, Reply*, std::vector<UniqueFd>*)>;
 
-  Listener(UniqueFd client, UniqueFd server)
-      : client_(std::move(client), gofer::kMaxRequestBytes),
-        server_(std::move(server), gofer::kMaxReplyBytes),
-        thread_([this] { Run(); }) {}
+  Listener(UniqueFd client, UniqueFd server) {
+    gofer::Welcomed welcomed = *gofer::ReceiveWelcome(std::move(server));
+    server_ = std::move(welcomed.channels.front());
+    welcomed.welcome.set_doorbell(0);
+    const std::shared_ptr<const gofer::Windows> windows = *gofer::Windows::Make(1);
+    EXPECT_TRUE(gofer::SendWelcome(client.get(), welcomed.welcome, *windows, {}).ok());
+    client_ = std::make_unique<gofer::ServerChannel>(std::move(client), windows, 0);
+    thread_ = std::thread([this] { Run(); });
+  }
   ~Listener() { thread_.join(); }
 
   // Questions since the last time.
@@ -60,26 +66,29 @@ class Listener {
   void Run() {
     for (;;) {
       Request request;
-      if (!client_.Receive(&request, nullptr).ok()) return;
-      if (!request.has_forget()) ++count_;
+      if (!client_->Receive(&request, nullptr).ok()) break;
+      if (request.op_case() != Request::OP_NOT_SET) ++count_;
       Reply reply;
       std::vector<UniqueFd> fds;
-      if (!server_.Send(request).ok() || !server_.Receive(&reply, &fds).ok()) return;
+      if (!server_->Call(request, &reply, &fds).ok()) break;
       {
         absl::MutexLock lock(&mu_);
         if (spoiler_) spoiler_(request, &reply, &fds);
       }
       std::vector<int> numbers;
       for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
-      if (!client_.Send(reply, numbers).ok()) return;
+      if (!client_->Send(reply, numbers).ok()) break;
     }
+    client_.reset();  // hangs up on both
+    server_.reset();
   }
 
-  gofer::Channel client_, server_;
+  std::unique_ptr<gofer::ServerChannel> client_;
+  std::unique_ptr<gofer::ClientChannel> server_;
   std::atomic<int> count_{0};
   absl::Mutex mu_;  // leaf
   Spoiler spoiler_ ABSL_GUARDED_BY(mu_);
-  std::thread thread_;  // last: uses all of the above
+  std::thread thread_;
 };
 
 std::pair<UniqueFd, UniqueFd> SocketPair() {
@@ -96,8 +105,9 @@ class GoferFsTest : public tmp::VfsTest {
     std::vector<Ref<gofer::HostNode>> attach;
     UniqueFd point(open(tree.path().c_str(), O_PATH | O_CLOEXEC));
     attach.push_back(*gofer::HostNode::Attach(std::move(point), {0, false}));
-    server = *gofer::Server::Make(std::move(gofer_end), std::move(attach),
-                                  {.connections = 1, .max_nodes = max_nodes, .pin = false});
+    server =
+        *gofer::Server::Make(std::move(gofer_end), std::move(attach),
+                             {.connections = 1, .doorbell = false, .max_nodes = max_nodes, .pin = false});
     runner = std::thread([this] { static_cast<void>(server->Run()); });
     listener = std::make_unique<Listener>(std::move(outer), std::move(inner));
     auto client = GoferClient::Connect(std::move(sentry_end), [this] { lost = true; });
@@ -536,7 +546,7 @@ TEST_F(GoferFsTest, ALostGoferIsToldOnceAndEveryCallFails) {
   tree.Write("f", "");
   Start();
   listener->Spoil([](const Request&, Reply* reply, std::vector<UniqueFd>*) {
-    reply->mutable_walk()->add_nodes()->set_target(std::string(gofer::kMaxReplyBytes + 1, 'x'));
+    reply->mutable_walk()->add_nodes()->set_target(std::string(gofer::kWindowBytes + 1, 'x'));
   });
   EXPECT_THAT(Find(root, "/f"), FailsWith(Errno::kIo));
   EXPECT_TRUE(lost);

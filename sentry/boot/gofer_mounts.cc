@@ -18,11 +18,12 @@ void OnGoferLost() {
   _exit(1);
 }
 
-absl::StatusOr<GoferMounter> ConnectGofer(UniqueFd channel) {
-  Ref<goferfs::GoferClient> client =
-      TRY_STATUS(goferfs::GoferClient::Connect(std::move(channel), OnGoferLost));
-  const Ref<goferfs::Gofer> gofer = MakeRef<goferfs::Gofer>(std::move(client));
-  return [gofer](int attach_point, bool shared) -> absl::StatusOr<kernfs::Mountable> {
+absl::StatusOr<Ref<goferfs::Gofer>> ConnectGofer(UniqueFd channel) {
+  return MakeRef<goferfs::Gofer>(TRY_STATUS(goferfs::GoferClient::Connect(std::move(channel), OnGoferLost)));
+}
+
+GoferMounter MounterOf(Ref<goferfs::Gofer> gofer) {
+  return [gofer = std::move(gofer)](int attach_point, bool shared) -> absl::StatusOr<kernfs::Mountable> {
     goferfs::GoferMountOptions options;
     options.attach = static_cast<uint32_t>(attach_point);
     options.shared = shared;

@@ -4,6 +4,7 @@
 #include "absl/status/statusor.h"
 #include "base/host/unique_fd.h"
 #include "sentry/boot/mounts.h"
+#include "sentry/fs/gofer/gofer_fs.h"
 
 namespace cloister::boot {
 
@@ -12,7 +13,10 @@ namespace cloister::boot {
 [[noreturn]] void OnGoferLost();
 
 // Speaks to the gofer over its first connection. When the gofer is gone, the sandbox ends.
-absl::StatusOr<GoferMounter> ConnectGofer(UniqueFd channel);
+absl::StatusOr<Ref<goferfs::Gofer>> ConnectGofer(UniqueFd channel);
+
+// Mounts the gofer's attach points.
+GoferMounter MounterOf(Ref<goferfs::Gofer> gofer);
 
 }  // namespace cloister::boot
 

@@ -37,7 +37,7 @@ class OverlayGoferTest : public OverlayTest {
     attach.push_back(
         *gofer::HostNode::Attach(UniqueFd(open(tree.path().c_str(), O_PATH | O_CLOEXEC)), {0, true}));
     server = *gofer::Server::Make(UniqueFd(ends[0]), std::move(attach),
-                                  {.connections = 1, .max_nodes = 1 << 20, .pin = false});
+                                  {.connections = 1, .doorbell = false, .max_nodes = 1 << 20, .pin = false});
     runner = std::thread([this] { static_cast<void>(server->Run()); });
     auto client = goferfs::GoferClient::Connect(UniqueFd(ends[1]), [] {});
     ASSERT_TRUE(client.ok()) << client.status();

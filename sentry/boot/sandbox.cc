@@ -272,4 +272,8 @@ std::string Sandbox::DescribeTasks() {
   return text;
 }
 
+std::string Sandbox::DescribeGofer() const {
+  return absl::StrCat("calls ", gofer_->client->calls(), "\nby-doorbell ", gofer_->client->rings(), "\n");
+}
+
 }  // namespace cloister::boot

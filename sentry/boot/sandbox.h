@@ -16,6 +16,7 @@
 #include "sentry/boot/monitor_link.h"
 #include "sentry/boot/stdio.h"
 #include "sentry/control/control.pb.h"
+#include "sentry/fs/gofer/gofer_fs.h"
 #include "sentry/task/kernel.h"
 
 namespace cloister::boot {
@@ -24,7 +25,7 @@ namespace cloister::boot {
 // acts on. Thread-safe.
 class Sandbox {
  public:
-  explicit Sandbox(task::Kernel& kernel) : kernel_(kernel) {}
+  Sandbox(task::Kernel& kernel, Ref<goferfs::Gofer> gofer) : kernel_(kernel), gofer_(std::move(gofer)) {}
 
   task::Kernel& kernel() const { return kernel_; }
 
@@ -47,6 +48,8 @@ class Sandbox {
   control::StateReply::State State(const std::string& container) ABSL_LOCKS_EXCLUDED(mu_);
   // A line a task: ids, name, state, the syscall it waits in.
   std::string DescribeTasks();
+  // How often the gofer was asked: lines of a name and a number.
+  std::string DescribeGofer() const;
 
  private:
   struct Process {
@@ -67,6 +70,7 @@ class Sandbox {
   void OnExit(const std::string& container, pid_t exec_pid, int wait_status) ABSL_LOCKS_EXCLUDED(mu_);
 
   task::Kernel& kernel_;
+  const Ref<goferfs::Gofer> gofer_;
   absl::Mutex mu_;  // above Kernel::tree_mu()
   std::map<std::string, Container> containers_ ABSL_GUARDED_BY(mu_);
   int living_ ABSL_GUARDED_BY(mu_) = 0;

@@ -164,19 +164,24 @@ absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
   RETURN_IF_ERROR(ApplySysctls(kernel, container));
   RegisterSpecialFiles();
   RegisterMountTypes(kernel, container);
-  const GoferMounter gofer = TRY_STATUS(ConnectGofer(UniqueFd(control::BOOT_FD_GOFER)));
-  Ref<task::FsContext> fs = TRY_STATUS(BuildTree(kernel, container, gofer));
+  const Ref<goferfs::Gofer> gofer = TRY_STATUS(ConnectGofer(UniqueFd(control::BOOT_FD_GOFER)));
+  Ref<task::FsContext> fs = TRY_STATUS(BuildTree(kernel, container, MounterOf(gofer)));
   DevPtsOf(kernel);  // /dev/tty and its kin are served even where no devpts is mounted
   Stdio stdio = TRY_STATUS(MakeStdio(kernel, container.process(), DonatedFds(config)));
   RETURN_IF_ERROR(InstallNetwork());
-  sentry->sandbox = std::make_unique<Sandbox>(kernel);
+  sentry->sandbox = std::make_unique<Sandbox>(kernel, gofer);
   RETURN_IF_ERROR(sentry->sandbox->CreateContainer(container, std::move(fs), std::move(stdio),
                                                    UniqueFd(control::BOOT_FD_MONITOR)));
   RETURN_IF_ERROR(kernel.platform().Start());
   sentry->control = std::make_unique<ControlServer>(UniqueFd(control::BOOT_FD_CONTROL), *sentry->sandbox);
   RETURN_IF_ERROR(sentry->control->Prepare());
   RETURN_IF_ERROR(sentry->control->EndWith(control::BOOT_FD_GOFER));
-  return LoadSentryFilter(chosen.interception, control::BOOT_FD_LOG);
+  UniqueFd listener = TRY_STATUS(LoadSentryFilter(chosen.interception, control::BOOT_FD_LOG));
+  if (listener.ok()) {
+    const ErrnoOrVoid used = gofer->client->UseDoorbell(std::move(listener));
+    if (!used.ok()) return ToStatus(used.error(), "the gofer's doorbell");
+  }
+  return absl::OkStatus();
 }
 
 void TellReady(const absl::Status& status) {

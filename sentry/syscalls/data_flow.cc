@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
+#include <memory>
 #include <vector>
 
 #include "sentry/fs/pipe/pipe_file.h"
@@ -24,10 +24,11 @@ using wait::Poll;
 
 constexpr size_t kChunk = 64 << 10;
 
-// One a worker: nothing holds it across calls.
+// One a worker: nothing holds it across calls. Not in the threads that move no data: what is thread_local
+// itself is set to zero in each.
 std::span<std::byte> Chunk() {
-  static thread_local std::array<std::byte, kChunk> chunk;
-  return chunk;
+  static thread_local const auto chunk = std::make_unique_for_overwrite<std::byte[]>(kChunk);
+  return {chunk.get(), kChunk};
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 #include "sentry/usermem/user_buffer.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 namespace cloister::usermem {
@@ -11,10 +11,11 @@ namespace {
 constexpr size_t kMaxRwCount = 0x7ffff000;  // Linux: MAX_RW_COUNT
 constexpr size_t kBounceSize = 64 * 1024;
 
-// One a worker: nothing holds it across calls.
+// One a worker: nothing holds it across calls. Not in the threads that move no data: what is thread_local
+// itself is set to zero in each.
 std::span<std::byte> Bounce() {
-  static thread_local std::array<std::byte, kBounceSize> bounce;
-  return bounce;
+  static thread_local const auto bounce = std::make_unique_for_overwrite<std::byte[]>(kBounceSize);
+  return {bounce.get(), kBounceSize};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import array
+import time
 import unittest
 
 from harness import OciTest, PATIENCE, wait_until
@@ -173,6 +174,34 @@ class LifecycleTest(OciTest):
         result = self.runsc.call("do", "--", "/bin/sh", "-c", "echo kept >/tmp/cloister-do-$$; cat /tmp/cloister-do-$$; touch /etc/cloister-do && echo written; exit 5")
         self.assertEqual((5, "kept\nwritten\n"), (result.status, result.out), result.err)
         self.assertFalse(os.path.exists("/etc/cloister-do"))
+
+    def test_do_sweeps_what_a_killed_one_left(self):
+        if self.runsc.name == "runc":
+            self.skipTest("runc has no such command")
+        with subprocess.Popen(self.runsc.argv("do", "--", "/bin/sh", "-c", "echo up; sleep 1000"),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as killed:
+            self.assertEqual("up\n", killed.stdout.readline())
+            living = os.listdir(self.runsc.root)
+            self.age(living)
+            self.assertEqual(0, self.runsc.call("do", "--", "true").status)
+            self.assertEqual(living, os.listdir(self.runsc.root), "one that runs is left alone")
+            killed.kill()
+        self.age(living, seconds=0)
+        foreign = self.runsc.start_detached(self.bundle(["sleep", "1000"]), "do-0123456789abcdef")
+        self.runsc.call("kill", foreign, "KILL")
+        self.assertTrue(wait_until(lambda: (self.runsc.state(foreign) or {})["status"] == "stopped"))
+        self.assertTrue(wait_until(lambda: (self.runsc.state(living[0]) or {})["status"] == "stopped"))
+        self.assertEqual(0, self.runsc.call("do", "--", "true").status)
+        self.assertEqual({foreign, *living}, set(os.listdir(self.runsc.root)), "too young")
+        self.age(living + [foreign])
+        self.assertEqual(0, self.runsc.call("do", "--", "true").status)
+        self.assertEqual([foreign], os.listdir(self.runsc.root), "it is no \"do\"")
+
+    def age(self, containers, seconds=1000):
+        """Their state directories were touched last so many seconds ago."""
+        then = time.time() - seconds
+        for container in containers:
+            os.utime(os.path.join(self.runsc.root, container), (then, then))
 
     def test_spec(self):
         where = self.bundle(["true"])

@@ -7,12 +7,12 @@
 
 #include "base/error/status.h"
 #include "base/log/log.h"
-#include "gofer/protocol/limits.h"
+#include "gofer/protocol/welcome.h"
 
 namespace cloister::goferfs {
 namespace {
 
-constexpr int kForgetBatch = 64;
+constexpr size_t kForgetBatch = 64;
 constexpr int kMaxCpus = 1 << 16;
 
 }  // namespace
@@ -21,37 +21,44 @@ Errno GoferClient::ErrnoOf(int32_t error) {
   return error > 0 && error <= EHWPOISON ? FromHostErrno(error) : Errno::kIo;
 }
 
-GoferClient::Connection::Connection(UniqueFd socket) : channel(std::move(socket), gofer::kMaxReplyBytes) {}
-
 absl::StatusOr<Ref<GoferClient>> GoferClient::Connect(UniqueFd channel, std::function<void()> on_lost) {
+  gofer::Welcomed welcomed = TRY_STATUS(gofer::ReceiveWelcome(std::move(channel)));
   Ref<GoferClient> client = MakeRef<GoferClient>(std::move(on_lost));
-  client->connections_.push_back(std::make_unique<Connection>(std::move(channel)));
-  RETURN_IF_ERROR(client->Hello());
+  const gofer::Welcome& welcome = welcomed.welcome;
+  client->max_nodes_ = welcome.max_nodes();
+  client->doorbell_ = welcome.doorbell();
+  for (auto& made : welcomed.channels)
+    client->connections_.push_back(std::make_unique<Connection>(std::move(made)));
+  std::vector<int>& by_cpu = client->by_cpu_;
+  for (int i = 0; i < welcome.cpus_size(); ++i) {
+    const int cpu = welcome.cpus(i);
+    if (cpu < 0 || cpu >= kMaxCpus) continue;
+    if (by_cpu.size() <= static_cast<size_t>(cpu)) by_cpu.resize(static_cast<size_t>(cpu) + 1, -1);
+    if (by_cpu[static_cast<size_t>(cpu)] < 0) by_cpu[static_cast<size_t>(cpu)] = i;
+  }
   return client;
 }
 
-absl::Status GoferClient::Hello() {
+ErrnoOrVoid GoferClient::UseDoorbell(UniqueFd listener) {
+  if (doorbell_ == 0) return Errno::kOpNotSupp;
   gofer::Request request;
   gofer::Reply reply;
-  std::vector<UniqueFd> fds;
-  request.mutable_hello();
-  Connection& first = Take();
-  const absl::Status done = Exchange(first, request, &reply, &fds);
-  RETURN_IF_ERROR(done);
-  if (reply.error() != 0 || !reply.has_hello()) return absl::InternalError("the gofer refused hello");
-  const gofer::HelloReply& hello = reply.hello();
-  max_nodes_ = hello.max_nodes();
-  for (UniqueFd& fd : fds) connections_.push_back(std::make_unique<Connection>(std::move(fd)));
-  for (int i = 0; i < hello.cpus_size() && static_cast<size_t>(i) < connections_.size(); ++i) {
-    const int cpu = hello.cpus(i);
-    if (cpu < 0 || cpu >= kMaxCpus) continue;
-    if (by_cpu_.size() <= static_cast<size_t>(cpu)) by_cpu_.resize(static_cast<size_t>(cpu) + 1, -1);
-    if (by_cpu_[static_cast<size_t>(cpu)] < 0) by_cpu_[static_cast<size_t>(cpu)] = i;
-  }
-  return absl::OkStatus();
+  request.mutable_listen();
+  Connection& connection = *connections_[doorbell_];
+  absl::MutexLock lock(&connection.mu);
+  const absl::Status done = connection.channel->Call(request, &reply, nullptr, listener.get());
+  if (!done.ok()) return Lost(done);
+  if (reply.error() != 0) return ErrnoOf(reply.error());
+  connection.channel->UseDoorbell();
+  rings_.store(true, std::memory_order_release);
+  return {};
 }
 
 GoferClient::Connection& GoferClient::Take() {
+  if (rings_.load(std::memory_order_acquire) && connections_[doorbell_]->mu.TryLock()) {
+    rung_.fetch_add(1, std::memory_order_relaxed);
+    return *connections_[doorbell_];
+  }
   const int cpu = sched_getcpu();
   size_t best = 0;
   if (cpu >= 0) {
@@ -69,8 +76,8 @@ GoferClient::Connection& GoferClient::Take() {
 
 absl::Status GoferClient::Exchange(Connection& connection, const gofer::Request& request, gofer::Reply* reply,
                                    std::vector<UniqueFd>* fds) {
-  absl::Status done = connection.channel.Send(request);
-  if (done.ok()) done = connection.channel.Receive(reply, fds);
+  calls_.fetch_add(1, std::memory_order_relaxed);
+  const absl::Status done = connection.channel->Call(request, reply, fds);
   connection.mu.Unlock();
   return done;
 }
@@ -83,8 +90,9 @@ ErrnoOrVoid GoferClient::Lost(const absl::Status& why) {
   return Errno::kIo;
 }
 
-ErrnoOrVoid GoferClient::Call(const gofer::Request& request, gofer::Reply* reply, UniqueFd* fd) {
+ErrnoOrVoid GoferClient::Call(gofer::Request& request, gofer::Reply* reply, UniqueFd* fd) {
   if (lost()) return Errno::kIo;
+  if (any_forgotten_.load(std::memory_order_relaxed)) TakeForgotten(&request);
   std::vector<UniqueFd> fds;
   const absl::Status done = Exchange(Take(), request, reply, &fds);
   if (!done.ok()) return Lost(done);
@@ -93,17 +101,26 @@ ErrnoOrVoid GoferClient::Call(const gofer::Request& request, gofer::Reply* reply
   return {};
 }
 
+void GoferClient::TakeForgotten(gofer::Request* request) {
+  absl::MutexLock lock(&forget_mu_);
+  request->mutable_forget()->Assign(forgotten_.begin(), forgotten_.end());
+  forgotten_.clear();
+  any_forgotten_.store(false, std::memory_order_relaxed);
+}
+
 void GoferClient::Forget(uint64_t node, bool now) {
   if (node == 0) return;
-  gofer::Request batch;
   {
     absl::MutexLock lock(&forget_mu_);
-    forget_.mutable_forget()->add_nodes(node);
-    if (!now && forget_.forget().nodes_size() < kForgetBatch) return;
-    batch.Swap(&forget_);
+    forgotten_.push_back(node);
+    any_forgotten_.store(true, std::memory_order_relaxed);
+    if (!now && forgotten_.size() < kForgetBatch) return;
   }
+  gofer::Request request;
   gofer::Reply reply;
-  static_cast<void>(Call(batch, &reply).ok());  // a lost channel has forgotten everything
+  TakeForgotten(&request);
+  if (request.forget_size() == 0) return;         // another call has taken it along
+  static_cast<void>(Call(request, &reply).ok());  // a lost channel has forgotten everything
 }
 
 }  // namespace cloister::goferfs

@@ -23,6 +23,8 @@ using gofer::SetAttrRequest;
 // For so long a shared file's attributes are taken as told just now: the stat(2) behind the walk
 // that found the file.
 constexpr int64_t kFreshNs = 50'000;
+// A removed file of at most so many blocks of 512 bytes may live on until the next call to the gofer.
+constexpr uint64_t kLightBlocks = 128;
 
 void SetTime(const vfs::AttrChange::Time& time, uint32_t bit, uint32_t now_bit, SetAttrRequest* to,
              bool access) {
@@ -70,15 +72,21 @@ Remote::Remote(Ref<GoferFs> fs, const gofer::Node& node, Ref<GoferDirectory> par
 Remote::~Remote() {
   fs_->cache().Remove(*this);
   uint64_t id;
-  bool gone;
+  bool heavy;
   {
     absl::MutexLock lock(&mu_);
     id = id_;
-    gone = attr_.stx_nlink == 0;
+    heavy = attr_.stx_nlink == 0 && BlocksLocked() > kLightBlocks;
     reader_.reset();
     writer_.reset();
   }
-  fs_->client().Forget(id, gone);
+  fs_->client().Forget(id, heavy);
+}
+
+uint64_t Remote::BlocksLocked() {
+  struct stat host;
+  const Ref<HostFd>& open = writer_ ? writer_ : reader_;
+  return open && HostStat(open->get(), &host) == 0 ? static_cast<uint64_t>(host.st_blocks) : attr_.stx_blocks;
 }
 
 void Remote::TakeAttrLocked(const gofer::Attr& attr) {

@@ -98,6 +98,8 @@ class Remote {
   ErrnoOrVoid RefreshLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOrVoid RefreshFromHost(int fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool MustAskLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What the file occupies, in 512 bytes.
+  uint64_t BlocksLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether the file is known to have no xattrs (exclusive only).
   bool KnownWithoutXattrs();
 

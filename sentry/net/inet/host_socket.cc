@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include "sentry/net/inet/host_options.h"
@@ -24,10 +25,11 @@ constexpr socklen_t kShortestInet6 = 24;  // SIN6_LEN_RFC2133
 constexpr int kSendFlags = MSG_OOB | MSG_DONTROUTE | MSG_MORE | MSG_CONFIRM | MSG_EOR;
 constexpr int kReceiveFlags = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
 
-// One a worker: nothing holds it across calls.
+// One a worker: nothing holds it across calls. Not in the threads that move no data: what is thread_local
+// itself is set to zero in each.
 std::span<std::byte> Bounce() {
-  static thread_local std::array<std::byte, kPiece> bounce;
-  return bounce;
+  static thread_local const auto bounce = std::make_unique_for_overwrite<std::byte[]>(kPiece);
+  return {bounce.get(), kPiece};
 }
 
 template <typename F>
