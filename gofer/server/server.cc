@@ -49,24 +49,24 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Make(UniqueFd channel, std::vect
   }
   const uint32_t count = pinned + (options.doorbell ? 1 : 0);
   if (count > kMaxConnections) return absl::InvalidArgumentError("too many connections for a gofer");
-  Welcome welcome;
+  std::unique_ptr<Server> server(new Server(options));
+  Welcome& welcome = server->welcome_;
   welcome.set_max_nodes(options.max_nodes);
   if (options.doorbell) welcome.set_doorbell(pinned);
   for (uint32_t i = 0; i < count; ++i) {
     welcome.add_cpus(i < pinned && options.pin && !usable.empty() ? usable[i % usable.size()] : -1);
   }
-  std::vector<UniqueFd> ours, theirs;
+  std::vector<UniqueFd> ours;
   for (uint32_t i = 1; i < count; ++i) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return HostErrorNow("socketpair");
     ours.emplace_back(pair[0]);
-    theirs.emplace_back(pair[1]);
+    server->theirs_.emplace_back(pair[1]);
   }
   const std::shared_ptr<const Windows> windows = TRY_STATUS(Windows::Make(count));
-  RETURN_IF_ERROR(SendWelcome(channel.get(), welcome, *windows, theirs));
-  std::unique_ptr<Server> server(new Server(options));
+  server->windows_ = windows;
   server->shared_.attach = std::move(attach);
-  server->first_cpu_ = welcome.cpus(0);
+  server->socket_ = channel.get();
   server->first_ = std::make_unique<Session>(ServerChannel(std::move(channel), windows, 0), &server->shared_,
                                              /*may_listen=*/false);
   absl::BlockingCounter starting(static_cast<int>(count) - 1);
@@ -88,15 +88,18 @@ void Server::StartWorker(ServerChannel channel, int cpu, bool may_listen, absl::
   });
 }
 
-void Server::PinCaller() { PinThisThread(first_cpu_); }
+void Server::PinCaller() { PinThisThread(welcome_.cpus(0)); }
 
 absl::Status Server::Run() {
-  absl::Status ended = first_->Serve();
+  absl::Status ended = SendWelcome(socket_, welcome_, *windows_, theirs_);
+  theirs_.clear();
+  if (ended.ok()) ended = first_->Serve();
   first_.reset();  // hangs up: a peer that broke the protocol does not wait for a reply
   return ended;
 }
 
 Server::~Server() {
+  theirs_.clear();  // never given away: their workers see the end
   for (std::thread& worker : workers_) worker.join();
 }
 

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "base/host/unique_fd.h"
+#include "gofer/protocol/windows.h"
 #include "gofer/server/session.h"
 
 namespace cloister::gofer {
@@ -24,8 +25,8 @@ class Server {
     uint64_t max_nodes = 1 << 20;
     bool pin = true;
   };
-  // attach: by the configuration's index. Welcomes the peer. When it returns the workers have started:
-  // whatever starting a thread asks of the host is behind them, and a filter may be loaded.
+  // attach: by the configuration's index. When it returns the workers have started: whatever starting a
+  // thread asks of the host is behind them, and a filter may be loaded.
   static absl::StatusOr<std::unique_ptr<Server>> Make(UniqueFd channel, std::vector<Ref<HostNode>> attach,
                                                       const Options& options);
   // Closes nothing under a worker: the peer must have hung up.
@@ -33,7 +34,7 @@ class Server {
 
   // Pins the calling thread, which is to call Run.
   void PinCaller();
-  // Serves connection 0 until its end.
+  // Welcomes the peer, which has only connection 0 before, and serves that until its end.
   absl::Status Run();
 
   const NodeTable& table() const { return shared_.table; }
@@ -43,7 +44,10 @@ class Server {
   void StartWorker(ServerChannel channel, int cpu, bool may_listen, absl::BlockingCounter* starting);
 
   Shared shared_;
-  int first_cpu_ = -1;  // connection 0's
+  Welcome welcome_;
+  std::shared_ptr<const Windows> windows_;
+  int socket_ = -1;               // connection 0's; first_ owns it
+  std::vector<UniqueFd> theirs_;  // the peer's ends of connections 1, 2, …, until Run gives them away
   std::unique_ptr<Session> first_;
   std::vector<std::thread> workers_;
 };

@@ -29,9 +29,9 @@ class ServerTest : public testing::Test {
     auto made = Server::Make(UniqueFd(pair[0]), std::move(attach), options);
     ASSERT_TRUE(made.ok()) << made.status();
     server = *std::move(made);
+    runner = std::thread([this] { ended = server->Run(); });
     peer = Peer::Open(UniqueFd(pair[1]));
     ASSERT_NE(peer, nullptr);
-    runner = std::thread([this] { ended = server->Run(); });
   }
   void Stop() {
     peer.reset();
