@@ -10,6 +10,7 @@
 #include "sentry/task/current.h"
 #include "sentry/task/exec_state.h"
 #include "sentry/task/ptrace.h"
+#include "sentry/task/seccomp.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
 
@@ -26,8 +27,7 @@ void Task::OnBorn(platform::GuestThread& thread) {
     thread_ = Ref<platform::GuestThread>(&thread);
     mm_->SetSpace(Ref<platform::AddressSpace>(&thread.address_space()));
   }
-  GiveQuickState();
-  owner_.store(Owner::kGuest, std::memory_order_release);
+  HandToGuest(thread);
 }
 
 void Task::OnTrap(platform::GuestThread&, const Trap& trap) {
@@ -106,8 +106,14 @@ void Task::ServeSyscall() {
 }
 
 void Task::RunSyscall() {
-  const CurrentTask current(*this);
   args_ = SyscallArgs(thread_->regs());
+  const seccomp::Filter* const filter = filters.get();
+  if (filter != nullptr && !filter->AlwaysAllows(args_.number()) && Seccomp::Answers(*this)) return;
+  Dispatch();
+}
+
+void Task::Dispatch() {
+  const CurrentTask current(*this);
   std::unique_ptr<RunningCall> parked;
   Outcome outcome = kernel().dispatcher()(*this, args_, &parked);
   call_ = std::move(parked);
@@ -129,6 +135,9 @@ void Task::Finish(Outcome outcome) {
     Exec(std::move(*exec));
   } else if (const ExitControl* exit = std::get_if<ExitControl>(&outcome)) {
     Exit(exit->wait_status, exit->group);
+  } else if (std::holds_alternative<ServeControl>(outcome)) {
+    call_.reset();
+    Dispatch();
   } else {
     Sigreturn();
   }
@@ -153,8 +162,7 @@ void Task::FinishPlan(RunPlan run) {
   thread->regs().rax = plan_.result;
   const auto ops = plan_.ops;
   const auto keep = plan_.keep;
-  GiveQuickState();
-  owner_.store(Owner::kGuest, std::memory_order_release);
+  HandToGuest(*thread);
   thread->RunOps(ops, platform::AfterOps::kResume);
   Owner guest = Owner::kGuest;
   if (host_gone_.load(std::memory_order_acquire) &&
@@ -319,8 +327,7 @@ void Task::ResumeGuest() {
     thread->regs().eflags |= kTrapFlag;
     forced_tf_ = true;
   }
-  GiveQuickState();
-  owner_.store(Owner::kGuest, std::memory_order_release);
+  HandToGuest(*thread);
   thread->Resume();
   Owner guest = Owner::kGuest;
   if (host_gone_.load(std::memory_order_acquire) &&
@@ -332,8 +339,7 @@ void Task::ResumeGuest() {
 void Task::RunOps(AfterOps after, std::span<const platform::HostOp> ops) {
   after_ops_ = after;
   const Ref<platform::GuestThread> thread = thread_;
-  GiveQuickState();
-  owner_.store(Owner::kGuest, std::memory_order_release);
+  HandToGuest(*thread);
   thread->RunOps(ops.first(std::min(ops.size(), platform::GuestThread::kMaxOps)),
                  platform::AfterOps::kReport);
   Owner guest = Owner::kGuest;
