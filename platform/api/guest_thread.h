@@ -101,7 +101,8 @@ class GuestThread : public RefCounted {
   virtual pid_t host_tid() const = 0;
   virtual pid_t host_pid() const = 0;
 
-  // Owner: from here on the guest may make no quick calls, until it is given their state again.
+  // Anyone, while the guest runs too: it may make no quick calls, until it is given their state again. What
+  // it has made of that so far is still to be taken.
   virtual void WithholdQuickCalls() {}
 };
 

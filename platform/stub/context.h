@@ -85,9 +85,10 @@ struct Clone {
   user_regs_struct child_regs;
 };
 
-// Calls that the stub answers itself (Quick::calls).
-inline constexpr uint64_t kQuickSignalMask = 1, kQuickRobustList = 2, kQuickAdvise = 4, kQuickIds = 8,
-                          kQuickFutex = 16;
+// Calls that the stub answers itself (Quick::calls): the groups of platform/api/quick_state.h.
+inline constexpr uint64_t kQuickSignalMask = 1, kQuickRobustList = 2, kQuickAdvise = 4, kQuickIds = 8;
+inline constexpr uint64_t kQuickFutex = 16, kQuickYield = 32, kQuickTidAddress = 64, kQuickSetFs = 128,
+                          kQuickRseq = 256;
 
 struct Quick {
   uint64_t calls;        // sentry to stub

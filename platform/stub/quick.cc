@@ -99,21 +99,21 @@ bool AnswerCall(Context* context, const UContext* uc, uint64_t nr, uint64_t call
       *result = 0;
       return true;
     case __NR_set_tid_address:
-      if ((calls & kQuickIds) == 0) return false;
+      if ((calls & kQuickTidAddress) == 0) return false;
       Store(&context->quick.clear_child_tid, regs.rdi);
       *result = context->quick.tid;
       return true;
     case __NR_arch_prctl:
-      if ((calls & kQuickIds) == 0 || regs.rdi != kArchSetFs || regs.rsi >= kImageBase) return false;
+      if ((calls & kQuickSetFs) == 0 || regs.rdi != kArchSetFs || regs.rsi >= kImageBase) return false;
       *result = stub_call(__NR_arch_prctl, kArchSetFs, regs.rsi);
       return true;
     case __NR_rseq:
-      if ((calls & kQuickIds) == 0) return false;
+      if ((calls & kQuickRseq) == 0) return false;
       Store(&context->quick.refused_rseq, 1);
       *result = -kENoSys;
       return true;
     case __NR_sched_yield:
-      if ((calls & kQuickIds) == 0) return false;
+      if ((calls & kQuickYield) == 0) return false;
       *result = stub_call(__NR_sched_yield);
       return true;
     default:

@@ -20,6 +20,13 @@ constexpr uint32_t kAnsweredBit = 2;
 constexpr uint64_t kUserCs = 0x33;  // asm/segment.h: __USER_CS and __USER_DS
 constexpr uint64_t kUserSs = 0x2b;
 
+static_assert(platform::kQuickSignalMask == stub::kQuickSignalMask &&
+              platform::kQuickRobustList == stub::kQuickRobustList &&
+              platform::kQuickAdvise == stub::kQuickAdvise && platform::kQuickIds == stub::kQuickIds &&
+              platform::kQuickFutex == stub::kQuickFutex && platform::kQuickYield == stub::kQuickYield &&
+              platform::kQuickTidAddress == stub::kQuickTidAddress &&
+              platform::kQuickSetFs == stub::kQuickSetFs && platform::kQuickRseq == stub::kQuickRseq);
+
 // Words of the context page that both sides change.
 std::atomic_ref<uint64_t> Quick(uint64_t& word) { return std::atomic_ref<uint64_t>(word); }
 std::atomic_ref<uint32_t> Word(uint32_t& word) { return std::atomic_ref<uint32_t>(word); }
@@ -70,10 +77,7 @@ void Thread::GiveQuickState(const platform::QuickState& state) {
   Quick(context_->quick.signal_mask).store(state.signal_mask, std::memory_order_relaxed);
   Quick(context_->quick.robust_list).store(state.robust_list, std::memory_order_relaxed);
   Quick(context_->quick.clear_child_tid).store(state.clear_child_tid, std::memory_order_relaxed);
-  Quick(context_->quick.calls)
-      .store(stub::kQuickSignalMask | stub::kQuickRobustList | stub::kQuickIds |
-                 (state.may_advise ? stub::kQuickAdvise : 0) | (state.may_futex ? stub::kQuickFutex : 0),
-             std::memory_order_release);
+  Quick(context_->quick.calls).store(state.calls, std::memory_order_release);
 }
 
 void Thread::GiveQuickIds(const platform::QuickIds& ids) {
@@ -92,7 +96,7 @@ bool Thread::SleepsInFutex() const {
          Word(context_->asleep).load(std::memory_order_relaxed) != 0;
 }
 
-void Thread::WithholdQuickCalls() { Quick(context_->quick.calls).store(0, std::memory_order_release); }
+void Thread::WithholdQuickCalls() { Quick(context_->quick.calls).store(0); }
 
 platform::QuickState Thread::TakeQuickState() const {
   platform::QuickState state;

@@ -18,6 +18,7 @@
 #include "base/log/log.h"
 #include "gofer/protocol/config.h"
 #include "runsc/container/directory.h"
+#include "runsc/container/filter.h"
 #include "runsc/container/groups.h"
 #include "runsc/container/hooks.h"
 #include "runsc/container/terminal.h"
@@ -151,6 +152,7 @@ absl::StatusOr<control::BootConfig> Creation::MakeBootConfig() {
   control::BootConfig config;
   control::Container* container = config.mutable_container();
   *container = spec::ToControl(options_.spec, options_.id);
+  RETURN_IF_ERROR(PutFilter(options_.spec, container->mutable_process()));
   container->set_root_overlay(runtime_.root_overlay);
   container->set_root_shared(runtime_.root_shared);
   RETURN_IF_ERROR(OpenMounts(container));

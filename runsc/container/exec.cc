@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error/status.h"
 #include "base/log/log.h"
+#include "runsc/container/filter.h"
 #include "runsc/container/terminal.h"
 #include "runsc/sandbox/helper.h"
 #include "runsc/sandbox/monitor.h"
@@ -56,6 +57,7 @@ absl::StatusOr<int32_t> Request(const Container& container, const ExecOptions& o
   control::ExecRequest* exec = request.mutable_exec();
   exec->set_container(container.state().id);
   *exec->mutable_process() = spec::ToControl(options.process);
+  RETURN_IF_ERROR(PutFilter(TRY_STATUS(container.LoadSpec()), exec->mutable_process()));
   exec->set_preserved_fds(static_cast<uint32_t>(stdio.preserved.size()));
   std::vector<int> fds = {monitor};
   fds.insert(fds.end(), stdio.fds.begin(), stdio.fds.end());

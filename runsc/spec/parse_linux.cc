@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error/status.h"
 #include "runsc/spec/parse_resources.h"
+#include "runsc/spec/parse_seccomp.h"
 
 namespace cloister::spec {
 namespace {
@@ -112,6 +113,7 @@ absl::Status ParseLinux(const JsonField& field, Spec* spec) {
   RETURN_IF_ERROR(field.Member("cgroupsPath").Read(&spec->cgroups_path));
   RETURN_IF_ERROR(field.Member("maskedPaths").Read(&spec->masked_paths));
   RETURN_IF_ERROR(field.Member("readonlyPaths").Read(&spec->readonly_paths));
+  RETURN_IF_ERROR(ParseSeccomp(field.Member("seccomp"), &spec->seccomp));
   for (std::string& path : spec->masked_paths) path = CleanPath(path);
   for (std::string& path : spec->readonly_paths) path = CleanPath(path);
   return absl::OkStatus();

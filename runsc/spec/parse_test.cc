@@ -76,6 +76,13 @@ INSTANTIATE_TEST_SUITE_P(
                  "linux.namespaces[1].type: namespace pid is given twice"},
         BadInput{Config(kTrue, R"("linux":{"sysctl":{"kernel.panic":"1"}})"),
                  "linux.sysctl: sysctl \"kernel.panic\" is not in a separate kernel namespace"},
+        BadInput{Config(kTrue, R"("linux":{"seccomp":{"defaultAction":"SCMP_ACT_NONE"}})"),
+                 "linux.seccomp.defaultAction: unknown action \"SCMP_ACT_NONE\""},
+        BadInput{Config(kTrue, R"("linux":{"seccomp":{"defaultAction":"SCMP_ACT_NOTIFY"}})"),
+                 "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY is not supported"},
+        BadInput{Config(kTrue, R"("linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
+                 {"names":["a"],"action":"SCMP_ACT_KILL","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}]}})"),
+                 "linux.seccomp.syscalls[0].args[0].index: must be at most 5"},
         BadInput{Config(kTrue, R"("linux":{"devices":[{"path":"/dev/x","type":"cc"}]})"),
                  "linux.devices[0].type: must be c, b, u or p"}));
 
@@ -107,6 +114,41 @@ TEST(ParseSpecTest, ProcessIsReadWhole) {
   EXPECT_EQ(out.rlimits(0).hard(), ~uint64_t{0});
   EXPECT_TRUE(out.no_new_privileges());
   EXPECT_EQ(out.oom_score_adj(), -7);
+}
+
+TEST(ParseSpecTest, SeccompIsReadWhole) {
+  const auto spec =
+      ParseSpec(Config(kTrue, R"("linux":{"seccomp":{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,
+      "architectures":["SCMP_ARCH_X86"],"flags":["SECCOMP_FILTER_FLAG_LOG"],"syscalls":[
+      {"names":["a","b"],"action":"SCMP_ACT_ERRNO"},
+      {"names":["c"],"action":"SCMP_ACT_ALLOW","args":[{"index":1,"value":240,"valueTwo":16,"op":"SCMP_CMP_MASKED_EQ"},
+                                                       {"index":2,"value":7,"valueTwo":9,"op":"SCMP_CMP_GT"}]},
+      {"names":["d"],"action":"SCMP_ACT_TRACE","errnoRet":5,"args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"},
+                                                                    {"index":0,"value":2,"op":"SCMP_CMP_EQ"}]}]}})"));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  const Seccomp& seccomp = *spec->seccomp;
+  EXPECT_EQ(seccomp.default_action, SCMP_ACT_ERRNO(38));
+  EXPECT_THAT(seccomp.architectures, ElementsAre(uint32_t{SCMP_ARCH_X86}));
+  EXPECT_EQ(seccomp.flags, 2u);
+  ASSERT_EQ(seccomp.rules.size(), 5u);
+  EXPECT_EQ(seccomp.rules[1].name, "b");
+  EXPECT_EQ(seccomp.rules[1].action, SCMP_ACT_ERRNO(1));
+  ASSERT_EQ(seccomp.rules[2].args.size(), 2u);
+  EXPECT_EQ(seccomp.rules[2].args[0].datum_a, 240u);
+  EXPECT_EQ(seccomp.rules[2].args[0].datum_b, 16u);
+  EXPECT_EQ(seccomp.rules[2].args[1].datum_b, 0u);
+  // Two conditions on one argument are alternatives.
+  EXPECT_EQ(seccomp.rules[3].args[0].datum_a, 1u);
+  EXPECT_EQ(seccomp.rules[4].args[0].datum_a, 2u);
+  EXPECT_EQ(seccomp.rules[4].action, SCMP_ACT_TRACE(5));
+}
+
+TEST(ParseSpecTest, EmptySeccompIsNone) {
+  for (const char* text : {"{}", "null", R"({"syscalls":[]})"}) {
+    const auto spec = ParseSpec(Config(kTrue, absl::StrCat(R"("linux":{"seccomp":)", text, "}")));
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    EXPECT_FALSE(spec->seccomp.has_value());
+  }
 }
 
 TEST(ParseSpecTest, MountOptionsBecomeFlagsAndData) {

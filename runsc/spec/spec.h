@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "runsc/spec/resources.h"
+#include "runsc/spec/seccomp.h"
 
 namespace cloister::spec {
 
@@ -124,6 +125,7 @@ struct Spec {
   std::string cgroups_path;
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
+  std::optional<Seccomp> seccomp;
 
   // Null where the list does not name the type: the container shares the caller's.
   const Namespace* FindNamespace(NamespaceType type) const;

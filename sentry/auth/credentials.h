@@ -47,7 +47,6 @@ struct Credentials {
   CapSet bounding = CapSet::All();
   CapSet ambient;
   uint32_t securebits = 0;
-  bool no_new_privs = false;
 
   bool Has(int cap) const { return effective.Has(cap); }
   // Member of gid by fsgid or a supplementary group.

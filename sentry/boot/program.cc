@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/error/status.h"
+#include "sentry/seccomp/filter.h"
 #include "sentry/vfs/operations.h"
 
 namespace cloister::boot {
@@ -94,6 +95,20 @@ absl::StatusOr<vfs::Path> FindCwd(vfs::Caller caller, const std::string& cwd, Er
   return *path;
 }
 
+absl::StatusOr<Ref<const seccomp::Filter>> FilterOf(const control::Process& process) {
+  const std::string& bytes = process.seccomp_filter();
+  if (bytes.empty()) return Ref<const seccomp::Filter>();
+  std::vector<sock_filter> code(bytes.size() / sizeof(sock_filter));
+  memcpy(code.data(), bytes.data(), code.size() * sizeof(sock_filter));
+  const auto make = [&]() -> ErrnoOr<Ref<const seccomp::Filter>> {
+    return seccomp::Filter::Make(TRY(seccomp::BpfProgram::Make(std::move(code))), process.seccomp_flags(),
+                                 nullptr);
+  };
+  const ErrnoOr<Ref<const seccomp::Filter>> filter = make();
+  if (!filter.ok()) return ToStatus(filter.error(), "linux.seccomp: the filter");
+  return *filter;
+}
+
 }  // namespace
 
 ErrnoOrVoid MakeDirectories(const vfs::Caller& caller, std::string_view path) {
@@ -117,7 +132,6 @@ auth::CredRef CredentialsOf(const control::Process& process) {
   cred.permitted = auth::CapSet(process.cap_permitted());
   cred.inheritable = auth::CapSet(process.cap_inheritable());
   cred.ambient = auth::CapSet(process.cap_ambient());
-  cred.no_new_privs = process.no_new_privileges();
   return std::make_shared<const auth::Credentials>(std::move(cred));
 }
 
@@ -138,6 +152,8 @@ absl::StatusOr<task::Kernel::NewProcess> PrepareProcess(const control::Process& 
   result.exec.argv.assign(process.args().begin(), process.args().end());
   result.exec.envp.assign(process.env().begin(), process.env().end());
   result.cred = caller.cred;
+  result.no_new_privs = process.no_new_privileges();
+  result.filter = TRY_STATUS(FilterOf(process));
   result.fs = MakeRef<task::FsContext>(caller.mounts, caller.root, caller.cwd,
                                        process.has_umask() ? process.umask() : 022);
   for (const control::Process::Rlimit& limit : process.rlimits()) {

@@ -45,7 +45,6 @@ constexpr Entry kEntries[] = {
     {301, "fanotify_mark", Fails<Errno::kNoSys>, "xxxxxx", Support::kUnsupported, kMissing},
     {314, "sched_setattr", Fails<Errno::kNoSys>, "xxxxxx", Support::kUnsupported, kMissing},
     {315, "sched_getattr", Fails<Errno::kNoSys>, "xxxxxx", Support::kUnsupported, kMissing},
-    {317, "seccomp", Fails<Errno::kNoSys>, "xxxxxx", Support::kUnsupported, kMissing},
     {320, "kexec_file_load", Fails<Errno::kNoSys>, "xxxxxx", Support::kUnsupported, kMissing},
     {333, "io_pgetevents", Fails<Errno::kNoSys>, "xxxxxx", Support::kUnsupported, kMissing},
     {425, "io_uring_setup", Fails<Errno::kNoSys>, "xxxxxx", Support::kUnsupported, kMissing},

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/fs.h>
+#include <linux/seccomp.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 
@@ -303,8 +304,7 @@ ErrnoOr<int> LeftToRead(FileDescription& file) {
   return static_cast<int>(size - static_cast<uint64_t>(TRY(file.Seek(0, SEEK_CUR))));
 }
 
-ErrnoOr<int64_t> Ioctl(Task& task, const SyscallArgs& args) {
-  const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
+ErrnoOr<int64_t> Ioctl(Task& task, const Ref<FileDescription>& file, const SyscallArgs& args) {
   const uint32_t command = args.Uint(1);
   switch (command) {
     case FIOCLEX:
@@ -329,6 +329,25 @@ ErrnoOr<int64_t> Ioctl(Task& task, const SyscallArgs& args) {
   return file->Ioctl(vfs::IoctlRequest{command, args.Raw(2), task.space(), caller});
 }
 
+// One command waits, whatever O_NONBLOCK says: that of a seccomp(2) supervisor for the next call.
+struct IoctlCall {
+  Ref<FileDescription> file;
+  SyscallArgs args;
+
+  static ErrnoOr<IoctlCall> Begin(Task& task, const SyscallArgs& args) {
+    return IoctlCall{TRY(task.GetFile(args.Int(0))), args};
+  }
+  Outcome Step(Task& task) {
+    const ErrnoOr<int64_t> result = Ioctl(task, file, args);
+    const bool waits = !result.ok() && result.error() == Errno::kAgain && file->wait_queue() != nullptr &&
+                       args.Uint(1) == SECCOMP_IOCTL_NOTIF_RECV;
+    if (!waits) return task::ToAnswer(result);
+    Block block;
+    block.on.push_back({Ref<RefCounted>(file), file->wait_queue(), Poll::kIn});
+    return block;
+  }
+};
+
 constexpr Entry kEntries[] = {
     {SYS_close, "close", Plain<Close>, "f"},
     {SYS_close_range, "close_range", Plain<CloseRange>, "uux"},
@@ -337,7 +356,7 @@ constexpr Entry kEntries[] = {
     {SYS_dup3, "dup3", Plain<Dup3>, "ffx"},
     {SYS_fcntl, "fcntl", Blocking<FcntlCall>, "fdx", Support::kPartial, "no leases, no directory notices"},
     {SYS_flock, "flock", Blocking<FlockCall>, "fx"},
-    {SYS_ioctl, "ioctl", Plain<Ioctl>, "fxp", Support::kPartial, "what each kind of file has"},
+    {SYS_ioctl, "ioctl", Blocking<IoctlCall>, "fxp", Support::kPartial, "what each kind of file has"},
 };
 
 }  // namespace

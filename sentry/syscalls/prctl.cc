@@ -3,6 +3,7 @@
 #include <linux/securebits.h>
 #include <sys/prctl.h>
 
+#include "sentry/syscalls/seccomp.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/syscalls/themes.h"
 
@@ -98,9 +99,8 @@ ErrnoOr<int> SetKeepCaps(Task& task, uint64_t on) {
 
 ErrnoOr<int> SetNoNewPrivs(Task& task, const SyscallArgs& args) {
   if (args.Raw(1) != 1 || args.Raw(2) || args.Raw(3) || args.Raw(4)) return Errno::kInval;
-  Credentials now = *task.cred();
-  now.no_new_privs = true;
-  return Change(task, std::move(now));
+  task.no_new_privs = true;
+  return 0;
 }
 
 ErrnoOr<int> SetPdeathsig(Task& task, uint64_t signo) {
@@ -162,7 +162,7 @@ ErrnoOr<int64_t> Prctl(Task& task, const SyscallArgs& args) {
       return TRY(SetNoNewPrivs(task, args));
     case PR_GET_NO_NEW_PRIVS:
       if (arg || args.Raw(2) || args.Raw(3) || args.Raw(4)) return Errno::kInval;
-      return task.cred()->no_new_privs ? 1 : 0;
+      return task.no_new_privs ? 1 : 0;
     case PR_SET_CHILD_SUBREAPER:
       return TRY(Subreaper(task, args));
     case PR_GET_CHILD_SUBREAPER:
@@ -179,7 +179,9 @@ ErrnoOr<int64_t> Prctl(Task& task, const SyscallArgs& args) {
       TRY_VOID(task.CopyOut(UserPtr<int>(arg), PR_TSC_ENABLE));
       return 0;
     case PR_GET_SECCOMP:
-      return 0;
+      return task.filters.mode();
+    case PR_SET_SECCOMP:
+      return PrctlSeccomp(task, arg, args.Raw(2));
     default:
       task.kernel().CountUnimplemented(args.number());
       return Errno::kInval;
@@ -188,7 +190,7 @@ ErrnoOr<int64_t> Prctl(Task& task, const SyscallArgs& args) {
 
 constexpr Entry kEntries[] = {
     {SYS_prctl, "prctl", Plain<Prctl>, "dxxxx", Support::kPartial,
-     "process identity, capabilities and names"},
+     "process identity, capabilities, names and seccomp"},
 };
 
 }  // namespace

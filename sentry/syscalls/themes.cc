@@ -11,7 +11,8 @@ std::vector<std::span<const Entry>> Themes() {
       EventFileSyscalls(),  SocketSyscalls(),      MessageSyscalls(),      CopySyscalls(),
       MemoryFileSyscalls(), MountSyscalls(),       WatchSyscalls(),        SharedMemorySyscalls(),
       SemaphoreSyscalls(),  SysvMessageSyscalls(), MessageQueueSyscalls(), PidfdSyscalls(),
-      ProcessVmSyscalls(),  AioSyscalls(),         PtraceSyscalls(),       AbsentSyscalls(),
+      ProcessVmSyscalls(),  AioSyscalls(),         PtraceSyscalls(),       SeccompSyscalls(),
+      AbsentSyscalls(),
   };
 }
 

@@ -40,6 +40,7 @@ std::span<const Entry> MessageQueueSyscalls();  // message_queues.cc: POSIX
 std::span<const Entry> PidfdSyscalls();         // pidfds.cc: processes by descriptor
 std::span<const Entry> ProcessVmSyscalls();     // process_vm.cc: memory of other processes
 std::span<const Entry> PtraceSyscalls();        // ptrace.cc
+std::span<const Entry> SeccompSyscalls();       // seccomp.cc
 
 std::span<const Entry> AioSyscalls();     // aio.cc: io_setup, io_submit and their kin
 std::span<const Entry> AbsentSyscalls();  // absent.cc: what no other has

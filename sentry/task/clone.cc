@@ -54,6 +54,8 @@ Ref<Task> Task::MakeChildLocked(const CloneControl& control, pid_t tid) {
     kernel().AddGroupLocked(*group);
   }
   Ref<Task> child = MakeRef<Task>(group, tid);
+  child->filters.Set(filters.ref());
+  child->no_new_privs = no_new_privs.load();
   group->tasks.push_back(child.get());
   kernel().AddTaskLocked(*child);
   clone_event_ = Ptrace::CloneEventLocked(*this, control.flags, control.exit_signal);
@@ -180,8 +182,7 @@ void Task::StartChild(const CloneControl& control, Ref<Task> child, platform::Cl
   clone_child_ = report ? child : nullptr;
   clone_waits_ = vfork;
   const Ref<platform::GuestThread> thread = thread_;
-  GiveQuickState();
-  owner_.store(Owner::kGuest, std::memory_order_release);
+  HandToGuest(*thread);
   const ErrnoOr<Ref<platform::GuestThread>> made = thread->Clone(request);
   if (!made.ok()) {
     Owner guest = Owner::kGuest;

@@ -23,11 +23,11 @@ namespace cloister::task {
 namespace {
 
 // Set-id bits of the binary, where the mount and no_new_privs let them count.
-auth::ExecFile PrivilegesOf(const vfs::FileDescription& file, const auth::Credentials& cred) {
+auth::ExecFile PrivilegesOf(const vfs::FileDescription& file, bool no_new_privs) {
   auth::ExecFile result;
   const Ref<vfs::Inode> inode = file.inode();
   const ErrnoOr<vfs::Ownership> owner = inode->GetOwnership();
-  if (!owner.ok() || cred.no_new_privs) return result;
+  if (!owner.ok() || no_new_privs) return result;
   if (file.path() && (file.path().mount()->flags() & MS_NOSUID)) return result;
   result.uid = owner->uid;
   result.gid = owner->gid;
@@ -70,7 +70,7 @@ ErrnoOr<Ref<platform::GuestThread>> Task::ThreadForExec(const auth::ExecResult& 
 void Task::Exec(ExecControl control) {
   const loader::Program& program = *control.program;
   const auth::ExecResult privileges =
-      auth::ForExec(*cred_, PrivilegesOf(*program.file, *cred_), Ptrace::TracerIsUntrusted(*this));
+      auth::ForExec(*cred_, PrivilegesOf(*program.file, no_new_privs), Ptrace::TracerIsUntrusted(*this));
   ErrnoOr<Ref<platform::GuestThread>> thread = ThreadForExec(privileges);
   if (!thread.ok()) {
     LOG(kWarning, "execve: no process for %s: errno %d", program.exec_path, static_cast<int>(thread.error()));
@@ -243,6 +243,8 @@ ErrnoOr<Ref<ThreadGroup>> Kernel::CreateProcess(NewProcess process) {
   task->fs_ = std::move(process.fs);
   task->ipc_ = ipc_;
   task->cred_ = std::move(process.cred);
+  task->no_new_privs = process.no_new_privs;
+  task->filters.Set(std::move(process.filter));
   task->exe_ = program.file->path();
   task->name_ = BaseName(program.exec_path).substr(0, 15);
   task->held_program_ = std::make_shared<loader::Program>(std::move(program));

@@ -210,6 +210,7 @@ void Task::Die() {
   bool ended;
   {
     absl::MutexLock lock(&kernel().tree_mu());
+    filters.Clear();
     LeaveGroupLocked(exit_status_, cpu_ns);
     status = group_->wait_status;
     ended = group_->tasks.empty();

@@ -18,6 +18,7 @@
 #include "base/own/ref.h"
 #include "platform/api/platform.h"
 #include "sentry/loader/loader.h"
+#include "sentry/seccomp/filter.h"
 #include "sentry/task/fs_context.h"
 #include "sentry/task/outcome.h"
 #include "sentry/task/session.h"
@@ -105,6 +106,8 @@ class Kernel {
   struct NewProcess {
     loader::ExecRequest exec;
     auth::CredRef cred;
+    bool no_new_privs = false;
+    Ref<const seccomp::Filter> filter;  // may be null
     Ref<FsContext> fs;
     Ref<vfs::FdTable> files;
     std::vector<std::pair<int, rlimit>> limits;

@@ -57,10 +57,12 @@ struct ExitControl {
   bool group = false;
 };
 struct SigreturnControl {};
+// Serve the call after all: whoever was asked about it lets it pass (SECCOMP_USER_NOTIF_FLAG_CONTINUE).
+struct ServeControl {};
 
 // The outcome of one run of a handler.
 using Outcome = std::variant<Answer, Block, RunPlan, RunHostOps, CloneControl, ExecControl, ExitControl,
-                             SigreturnControl>;
+                             SigreturnControl, ServeControl>;
 
 // Of an ErrnoOr: the value as the guest's return value, or the errno.
 template <typename T>

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sentry/task/ptrace.h"
+#include "sentry/task/seccomp.h"
 #include "sentry/wait/parker.h"
 
 namespace cloister::task {
@@ -144,6 +145,10 @@ void Ptrace::GoOn(Task& task) {
       }
       return;
     }
+    case AfterStop::kSeccomp:
+      Inject(task);
+      Seccomp::AfterTracer(task);
+      return;
     case AfterStop::kSyscallExit:
       Inject(task);
       task.AfterSyscall();

@@ -9,6 +9,20 @@ namespace cloister::task {
 
 using signal::SignalSet;
 
+namespace {
+
+// The groups of which every call passes the filters unasked.
+uint32_t QuickCallsPast(const seccomp::Filter* filters) {
+  uint32_t groups = ~0u;
+  if (filters == nullptr) return groups;
+  for (const platform::QuickCall& call : platform::kQuickCalls) {
+    if (!filters->AlwaysAllows(call.number)) groups &= ~call.group;
+  }
+  return groups;
+}
+
+}  // namespace
+
 // A trap: the guest stands still.
 void Task::TakeQuickState() {
   if (!quick_given_.load(std::memory_order_relaxed)) return;
@@ -39,20 +53,33 @@ void Task::GiveQuickIdsLocked() {
   thread_->GiveQuickIds(ids);
 }
 
+void Task::HandToGuest(platform::GuestThread& thread) {
+  const seccomp::Filter* const known = filters.get();
+  GiveQuickState(known);
+  owner_.store(Owner::kGuest, std::memory_order_seq_cst);
+  // Whoever has changed them since has taken the quick calls away, maybe before they were given.
+  if (filters.get() != known) thread.WithholdQuickCalls();
+}
+
 // The guest runs next. Not with --strace or for a tracee: every call is to be seen.
-void Task::GiveQuickState() {
+void Task::GiveQuickState(const seccomp::Filter* known) {
   if (!thread_->HasQuickCalls() || kernel().tracer() != nullptr) return;
   if (traced()) {
     if (quick_given_.exchange(false, std::memory_order_acq_rel)) thread_->WithholdQuickCalls();
     return;
   }
+  if (known != quick_filters_) {
+    quick_filters_ = known;
+    quick_calls_ = QuickCallsPast(known);
+  }
   given_mask_ = mask_;
   platform::QuickState state;
+  state.calls = quick_calls_;
+  if (!mm_ || mm_->LockedBytes() != 0) state.calls &= ~platform::kQuickAdvise;
   state.signal_mask = mask_.bits();
   state.robust_list = robust_list;
   state.clear_child_tid = clear_child_tid;
-  state.may_advise = mm_ && mm_->LockedBytes() == 0;
-  state.may_futex = thread_->HasNativeFutexes();
+  if (!thread_->HasNativeFutexes()) state.calls &= ~platform::kQuickFutex;
   if (quick_ids_stale_.exchange(false, std::memory_order_relaxed)) {
     absl::MutexLock lock(&kernel().tree_mu());
     GiveQuickIdsLocked();

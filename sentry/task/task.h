@@ -78,6 +78,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   friend class Errands;
   friend class Kernel;
   friend class Ptrace;
+  friend class Seccomp;
   template <typename T, typename... Args>
   friend Ref<T> cloister::MakeRef(Args&&... args);
 
@@ -88,6 +89,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   // task_dispatch.cc: from trap to answer. Each runs with the task owned and gives it away.
   void ServeSyscall();
   void RunSyscall();
+  void Dispatch();
   void Finish(Outcome outcome);
   void FinishPlan(RunPlan run);
   void ParkOn(const Block& block);
@@ -109,7 +111,9 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   // quick_calls.cc: what the guest settles without a trap.
   void TakeQuickState();
   void GiveQuickIdsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
-  void GiveQuickState() ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  void GiveQuickState(const seccomp::Filter* filters) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
+  // From here on the host owns it: the answer to `thread`, its own, follows.
+  void HandToGuest(platform::GuestThread& thread) ABSL_LOCKS_EXCLUDED(kernel().tree_mu());
 
   // signal_delivery.cc.
   enum class Delivery { kNone, kGivenAway };
@@ -186,11 +190,7 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   int exit_status_ = 0;
   platform::Fault last_fault_;
 
-  // What the guest may settle by quick calls. Its mask is then only up to date after BlockedLocked.
-  signal::SignalSet given_mask_;          // owner: what the guest was last given
-  std::atomic<bool> quick_given_{false};  // to the present GuestThread
-  std::atomic<bool> mask_held_{true};     // signals wait: the guest may not change its mask alone
-  bool vfork_shares_ = false;             // runs on the memory of a parent that waits (owner)
+  bool vfork_shares_ = false;  // runs on the memory of a parent that waits (owner)
   std::atomic<bool> vfork_done_{false};
   wait::WaitQueue vfork_queue_;
 };

@@ -11,6 +11,7 @@
 #include "sentry/task/current.h"
 #include "sentry/task/exec_state.h"
 #include "sentry/task/ptrace.h"
+#include "sentry/task/seccomp.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
 
@@ -27,8 +28,7 @@ void Task::OnBorn(platform::GuestThread& thread) {
     thread_ = Ref<platform::GuestThread>(&thread);
     mm_->SetSpace(Ref<platform::AddressSpace>(&thread.address_space()));
   }
-  GiveQuickState();
-  owner_.store(Owner::kGuest, std::memory_order_release);
+  HandToGuest(thread);
 }
 
 void Task::OnTrap(platform::GuestThread&, const Trap& trap) {
@@ -107,8 +107,14 @@ void Task::ServeSyscall() {
 }
 
 void Task::RunSyscall() {
-  const CurrentTask current(*this);
   args_ = SyscallArgs(thread_->regs());
+  const seccomp::Filter* const filter = filters.get();
+  if (filter != nullptr && !filter->AlwaysAllows(args_.number()) && Seccomp::Answers(*this)) return;
+  Dispatch();
+}
+
+void Task::Dispatch() {
+  const CurrentTask current(*this);
   std::unique_ptr<RunningCall> parked;
   Outcome outcome = kernel().dispatcher()(*this, args_, &parked);
   call_ = std::move(parked);
@@ -130,6 +136,9 @@ void Task::Finish(Outcome outcome) {
     Exec(std::move(*exec));
   } else if (const ExitControl* exit = std::get_if<ExitControl>(&outcome)) {
     Exit(exit->wait_status, exit->group);
+  } else if (std::holds_alternative<ServeControl>(outcome)) {
+    call_.reset();
+    Dispatch();
   } else {
     Sigreturn();
   }
@@ -316,8 +325,7 @@ void Task::ResumeGuest() {
     thread->regs().eflags |= kTrapFlag;
     forced_tf_ = true;
   }
-  GiveQuickState();
-  owner_.store(Owner::kGuest, std::memory_order_release);
+  HandToGuest(*thread);
   thread->Resume();
   Owner guest = Owner::kGuest;
   if (host_gone_.load(std::memory_order_acquire) &&
@@ -329,8 +337,7 @@ void Task::ResumeGuest() {
 void Task::RunOps(AfterOps after, std::span<const platform::HostOp> ops, platform::AfterOps then) {
   after_ops_ = after;
   const Ref<platform::GuestThread> thread = thread_;
-  GiveQuickState();
-  owner_.store(Owner::kGuest, std::memory_order_release);
+  HandToGuest(*thread);
   thread->RunOps(ops.first(std::min(ops.size(), platform::GuestThread::kMaxOps)), then);
   Owner guest = Owner::kGuest;
   if (host_gone_.load(std::memory_order_acquire) &&

@@ -16,6 +16,7 @@
 #include "platform/api/guest_thread.h"
 #include "sentry/auth/credentials.h"
 #include "sentry/mm/memory_manager.h"
+#include "sentry/seccomp/filter.h"
 #include "sentry/task/fs_context.h"
 #include "sentry/task/kernel.h"
 #include "sentry/task/outcome.h"
@@ -123,6 +124,10 @@ class TaskParts {
   int io_priority = 0;
   std::atomic<int> nice{0};
   std::atomic<uint32_t> personality{0};  // personality(2)
+  // PR_SET_NO_NEW_PRIVS: never cleared. Another thread sets it by SECCOMP_FILTER_FLAG_TSYNC, under tree_mu.
+  std::atomic<bool> no_new_privs{false};
+  // seccomp(2). Changed by Seccomp alone; the owner reads it without a lock.
+  seccomp::FilterSlot filters;
 
  protected:
   TaskParts(Ref<ThreadGroup> group, pid_t tid);

@@ -69,6 +69,13 @@ class TaskSignals : public TaskParts {
   std::atomic<bool> work_pending_{false};
   wait::WaitQueue signal_queue_;
 
+  // What the guest may settle by quick calls. Its mask is then only up to date after Task::BlockedLocked.
+  signal::SignalSet given_mask_;                    // owner: what the guest was last given
+  std::atomic<bool> quick_given_{false};            // to the present GuestThread
+  std::atomic<bool> mask_held_{true};               // signals wait: the guest may not change its mask alone
+  const seccomp::Filter* quick_filters_ = nullptr;  // owner: that quick_calls_ was worked out for
+  uint32_t quick_calls_ = ~0u;                      // owner: that they let the guest settle
+
   // ptrace(2) and errands. Tree, unless said otherwise.
   Tracee tracee_;
   std::vector<Task*> tracees_;

@@ -24,6 +24,7 @@ enum class TraceMode { kCont, kSyscall, kSysemu };
 enum class AfterStop {
   kNothing,
   kSyscallEntry,
+  kSeccomp,
   kSyscallExit,
   kHandler,      // single step: the frame of a signal has been built
   kSignal,       // a signal is to be delivered

@@ -54,17 +54,11 @@ class Run(DockerCases):
         self.says("NoNewPrivs:\t0\n", "grep NoNewPrivs /proc/self/status")
         self.says("NoNewPrivs:\t1\n", "grep NoNewPrivs /proc/self/status", "--security-opt", "no-new-privileges")
 
-    def needs_seccomp(self):
-        if self.runtime == "runsc":
-            self.skipTest("linux.seccomp is read and not applied yet")
-
     def test_seccomp_default(self):
-        self.needs_seccomp()
         self.says("Seccomp:\t2\n", "grep Seccomp: /proc/self/status")
         self.says("Seccomp:\t0\n", "grep Seccomp: /proc/self/status", "--security-opt", "seccomp=unconfined")
 
     def test_seccomp_profile(self):
-        self.needs_seccomp()
         profile = place("profile.json")
         with open(profile, "w", encoding="utf-8") as out:
             json.dump({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [

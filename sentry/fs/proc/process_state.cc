@@ -59,7 +59,13 @@ ErrnoOr<ProcessState> ReadState(const Subject& subject) {
   {
     absl::MutexLock lock(&subject.kernel().tree_mu());
     terminal = ReadGroup(group, &state);
-    if (task) state.blocked = task->BlockedLocked();
+    if (task) {
+      state.blocked = task->BlockedLocked();
+      state.no_new_privs = task->no_new_privs;
+      state.seccomp_mode = task->filters.mode();
+      if (const Ref<const seccomp::Filter> filter = task->filters.ref())
+        state.seccomp_filters = filter->count();
+    }
   }
   if (terminal) {
     state.terminal = EncodeDevice(terminal->device());

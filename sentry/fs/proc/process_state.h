@@ -30,6 +30,9 @@ struct ProcessState {
   uint64_t start_ns = 0;  // since boot
   signal::SignalSet pending, group_pending, blocked, ignored, caught;
   size_t queued = 0;
+  bool no_new_privs = false;
+  int seccomp_mode = 0;
+  uint32_t seccomp_filters = 0;
 };
 
 // kSrch where it is gone.

@@ -82,16 +82,16 @@ void AppendSignals(const Subject& subject, const ProcessState& state, std::strin
   for (const auto& [name, set] : lines) absl::StrAppendFormat(text, "%s:\t%016x\n", name, set.bits());
 }
 
-void AppendPrivileges(const auth::Credentials& cred, std::string* text) {
+void AppendPrivileges(const auth::Credentials& cred, const ProcessState& state, std::string* text) {
   const std::pair<const char*, auth::CapSet> lines[] = {{"CapInh", cred.inheritable},
                                                         {"CapPrm", cred.permitted},
                                                         {"CapEff", cred.effective},
                                                         {"CapBnd", cred.bounding},
                                                         {"CapAmb", cred.ambient}};
   for (const auto& [name, set] : lines) absl::StrAppendFormat(text, "%s:\t%016x\n", name, set.bits());
-  absl::StrAppend(text, "NoNewPrivs:\t", int{cred.no_new_privs},
-                  "\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\n"
-                  "SpeculationIndirectBranch:\talways enabled\n");
+  absl::StrAppend(text, "NoNewPrivs:\t", int{state.no_new_privs}, "\nSeccomp:\t", state.seccomp_mode,
+                  "\nSeccomp_filters:\t", state.seccomp_filters,
+                  "\nSpeculation_Store_Bypass:\tvulnerable\nSpeculationIndirectBranch:\talways enabled\n");
 }
 
 // A bitmap as Linux's %*pb shows it: groups of 32 bits, the highest first.
@@ -129,7 +129,7 @@ ErrnoOr<std::string> StatusText(const Subject& subject) {
   AppendIds(subject, state, &text);
   if (const Ref<mm::MemoryManager> memory = subject.Memory()) AppendMemory(*memory, &text);
   AppendSignals(subject, state, &text);
-  AppendPrivileges(*cred, &text);
+  AppendPrivileges(*cred, state, &text);
   absl::StrAppend(&text, "Cpus_allowed:\t", CpuMask(cpus), "\nCpus_allowed_list:\t",
                   cpus == 1 ? "0" : absl::StrCat("0-", cpus - 1),
                   "\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
