@@ -330,14 +330,14 @@ ErrnoOr<int64_t> Ioctl(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_close, "close", Plain<Close>, "f"},
-    {SYS_close_range, "close_range", Plain<CloseRange>, "uux"},
-    {SYS_dup, "dup", Plain<Dup>, "f"},
-    {SYS_dup2, "dup2", Plain<Dup2>, "ff"},
-    {SYS_dup3, "dup3", Plain<Dup3>, "ffx"},
-    {SYS_fcntl, "fcntl", Blocking<FcntlCall>, "fdx", Support::kPartial, "no leases, no directory notices"},
-    {SYS_flock, "flock", Blocking<FlockCall>, "fx"},
-    {SYS_ioctl, "ioctl", Plain<Ioctl>, "fxp", Support::kPartial, "what each kind of file has"},
+    {SYS_close, Plain<Close>},
+    {SYS_close_range, Plain<CloseRange>},
+    {SYS_dup, Plain<Dup>},
+    {SYS_dup2, Plain<Dup2>},
+    {SYS_dup3, Plain<Dup3>},
+    {SYS_fcntl, Blocking<FcntlCall>, Support::kPartial, "no leases, no directory notices"},
+    {SYS_flock, Blocking<FlockCall>},
+    {SYS_ioctl, Plain<Ioctl>, Support::kPartial, "what each kind of file has"},
 };
 
 }  // namespace

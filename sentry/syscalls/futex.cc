@@ -200,11 +200,10 @@ ErrnoOr<int> GetRobustList(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_futex, "futex", Futex, "pxuppx", Support::kPartial,
-     "PI locks are handed over in order; no priority is inherited"},
-    {SYS_futex_waitv, "futex_waitv", Blocking<FutexWaitvCall>, "puxpd"},
-    {SYS_set_robust_list, "set_robust_list", Plain<SetRobustList>, "pz"},
-    {SYS_get_robust_list, "get_robust_list", Plain<GetRobustList>, "dpp"},
+    {SYS_futex, Futex, Support::kPartial, "PI locks are handed over in order; no priority is inherited"},
+    {SYS_futex_waitv, Blocking<FutexWaitvCall>},
+    {SYS_set_robust_list, Plain<SetRobustList>},
+    {SYS_get_robust_list, Plain<GetRobustList>},
 };
 
 }  // namespace

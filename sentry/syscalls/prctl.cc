@@ -187,8 +187,7 @@ ErrnoOr<int64_t> Prctl(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_prctl, "prctl", Plain<Prctl>, "dxxxx", Support::kPartial,
-     "process identity, capabilities and names"},
+    {SYS_prctl, Plain<Prctl>, Support::kPartial, "process identity, capabilities and names"},
 };
 
 }  // namespace
