@@ -275,10 +275,9 @@ struct FlockCall {
   int operation = 0;
 
   static ErrnoOr<FlockCall> Begin(Task& task, const SyscallArgs& args) {
-    FlockCall call{TRY(task.GetFile(args.Int(0))), args.Int(1)};
-    const int kind = call.operation & ~LOCK_NB;
+    const int kind = args.Int(1) & ~LOCK_NB;
     if (kind != LOCK_SH && kind != LOCK_EX && kind != LOCK_UN) return Errno::kInval;
-    return call;
+    return FlockCall{TRY(task.GetFile(args.Int(0))), args.Int(1)};
   }
   Outcome Step(Task&) {
     FileLocks& locks = file->inode()->locks();

@@ -188,6 +188,8 @@ ErrnoOr<int> SetGroups(Task& task, const SyscallArgs& args) {
   if (args.Uint(0) > kMaxGroups) return Errno::kInval;
   Credentials now = *task.cred();
   now.groups = TRY(usermem::CopyInArray(task.space(), args.Ptr<const gid_t>(1), args.Uint(0)));
+  constexpr gid_t kNone = ~gid_t{0};
+  if (std::find(now.groups.begin(), now.groups.end(), kNone) != now.groups.end()) return Errno::kInval;
   std::sort(now.groups.begin(), now.groups.end());
   task.SetCred(std::make_shared<const Credentials>(std::move(now)));
   return 0;

@@ -79,8 +79,13 @@ ErrnoOrVoid RenameAt(Task& task, int old_dir, uint64_t old_path, int new_dir, ui
   if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) return Errno::kInval;
   if ((flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)) && (flags & RENAME_EXCHANGE)) return Errno::kInval;
   const Name from = TRY(NameAt(task, old_dir, old_path));
-  const Name to = TRY(NameAt(task, new_dir, new_path));
-  return vfs::Rename(task.MakeCaller(), from.start, from.path, to.start, to.path, flags);
+  const ErrnoOr<Name> to = NameAt(task, new_dir, new_path);
+  if (!to.ok()) {
+    // As in Linux, what is wrong with the way to the old name goes before what is wrong with the new one.
+    TRY_VOID(vfs::ResolveParent(task.MakeCaller(), from.start, from.path));
+    return to.error();
+  }
+  return vfs::Rename(task.MakeCaller(), from.start, from.path, to->start, to->path, flags);
 }
 ErrnoOrVoid Rename(Task& task, const SyscallArgs& args) {
   return RenameAt(task, AT_FDCWD, args.Addr(0), AT_FDCWD, args.Addr(1), 0);
