@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "absl/strings/str_format.h"
+#include "base/abi/syscall_signatures.h"
 #include "gofer/server/filter.h"
 #include "gofer/server/gofer_main.h"
 #include "platform/filter/stub_filter.h"
@@ -52,7 +53,8 @@ std::string SyscallsAsJson() {
   const char* separator = "\n";
   for (const cloister::syscalls::Entry& entry : cloister::syscalls::All()) {
     absl::StrAppendFormat(&text, R"(%s {"number": %d, "name": "%s", "support": "%s", "note": "%s"})",
-                          separator, entry.number, entry.name, LevelName(entry.support), entry.note);
+                          separator, entry.number, cloister::abi::FindSyscallSignature(entry.number)->name,
+                          LevelName(entry.support), entry.note);
     separator = ",\n";
   }
   return text + "\n]\n";

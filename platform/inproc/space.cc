@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 
 namespace cloister::inproc {
 
@@ -191,7 +192,13 @@ Ref<Space> Space::Fork() {
   Ref<Space> child = MakeRef<Space>();
   absl::MutexLock lock(&mu_);
   absl::MutexLock child_lock(&child->mu_);
+  // Most of it is empty, in long stretches.
+  static constexpr uint8_t kNothing[4096] = {};
   for (size_t i = 0; i < pages_.size(); ++i) {
+    if (i % sizeof(kNothing) == 0 && memcmp(&pages_[i], kNothing, sizeof(kNothing)) == 0) {
+      i += sizeof(kNothing) - 1;
+      continue;
+    }
     if ((pages_[i] & kMapped) == 0) continue;
     std::byte* const from = At(i * kPageSize);
     std::byte* const to = child->At(i * kPageSize);

@@ -1,12 +1,13 @@
 #ifndef CLOISTER_PLATFORM_STUB_SHAPES_H_
 #define CLOISTER_PLATFORM_STUB_SHAPES_H_
 
-#include <asm/unistd.h>
-
 #include <cstdint>
 
+#include "base/abi/syscall_signatures.h"
+
 // Which arguments of which system calls lie in guest memory, as far as it pays to copy them inline
-// (window.h). Only a hint: what is missing or wrong here costs time, never correctness.
+// (window.h): what base/abi calls `windowed`. Only a hint: what is missing there costs time, never
+// correctness.
 
 namespace cloister::stub {
 
@@ -25,7 +26,6 @@ struct Piece {
 };
 
 struct Shape {
-  uint16_t nr;
   Piece pieces[3];
 };
 
@@ -34,68 +34,56 @@ inline constexpr auto kIn = Piece::Kind::kIn;
 inline constexpr auto kOut = Piece::Kind::kOut;
 inline constexpr auto kBoth = Piece::Kind::kBoth;
 
-inline constexpr Shape kShapes[] = {
-    {},  // of all others
-    {__NR_read, {{kOut, 1, 1, 2}}},
-    {__NR_write, {{kIn, 1, 1, 2}}},
-    {__NR_open, {{kString, 0}}},
-    {__NR_stat, {{kString, 0}, {kOut, 1, 144}}},
-    {__NR_fstat, {{kOut, 1, 144}}},
-    {__NR_lstat, {{kString, 0}, {kOut, 1, 144}}},
-    {__NR_poll, {{kBoth, 0, 8, 1}}},
-    {__NR_rt_sigaction, {{kIn, 1, 32}, {kOut, 2, 32}}},
-    {__NR_pread64, {{kOut, 1, 1, 2}}},
-    {__NR_pwrite64, {{kIn, 1, 1, 2}}},
-    {__NR_access, {{kString, 0}}},
-    {__NR_connect, {{kIn, 1, 1, 2}}},
-    {__NR_bind, {{kIn, 1, 1, 2}}},
-    {__NR_execve, {{kString, 0}}},
-    {__NR_uname, {{kOut, 0, 390}}},
-    {__NR_getrlimit, {{kOut, 1, 16}}},
-    {__NR_getrusage, {{kOut, 1, 144}}},
-    {__NR_sysinfo, {{kOut, 0, 112}}},
-    {__NR_sigaltstack, {{kIn, 0, 24}, {kOut, 1, 24}}},
-    {__NR_statfs, {{kString, 0}, {kOut, 1, 120}}},
-    {__NR_fstatfs, {{kOut, 1, 120}}},
-    {__NR_getdents64, {{kOut, 1, 1, 2}}},
-    {__NR_clock_nanosleep, {{kIn, 2, 16}}},
-    {__NR_ppoll, {{kBoth, 0, 8, 1}, {kIn, 2, 16}}},
-    {__NR_prlimit64, {{kIn, 2, 16}, {kOut, 3, 16}}},
-    {__NR_clone3, {{kIn, 0, 1, 1}}},
-    {__NR_pipe, {{kOut, 0, 8}}},
-    {__NR_nanosleep, {{kIn, 0, 16}}},
-    {__NR_sendto, {{kIn, 1, 1, 2}, {kIn, 4, 1, 5}}},
-    {__NR_recvfrom, {{kOut, 1, 1, 2}}},
-    {__NR_wait4, {{kOut, 1, 4}}},
-    {__NR_getcwd, {{kOut, 0, 1, 1}}},
-    {__NR_chdir, {{kString, 0}}},
-    {__NR_rename, {{kString, 0}, {kString, 1}}},
-    {__NR_mkdir, {{kString, 0}}},
-    {__NR_unlink, {{kString, 0}}},
-    {__NR_readlink, {{kString, 0}, {kOut, 1, 1, 2}}},
-    {__NR_futex, {{kIn, 3, 16}}},  // never the word: it is compared at the moment of queueing
-    {__NR_epoll_wait, {{kOut, 1, 12, 2}}},
-    {__NR_epoll_ctl, {{kIn, 3, 12}}},
-    {__NR_openat, {{kString, 1}}},
-    {__NR_newfstatat, {{kString, 1}, {kOut, 2, 144}}},
-    {__NR_unlinkat, {{kString, 1}}},
-    {__NR_readlinkat, {{kString, 1}, {kOut, 2, 1, 3}}},
-    {__NR_faccessat, {{kString, 1}}},
-    {__NR_faccessat2, {{kString, 1}}},
-    {__NR_epoll_pwait, {{kOut, 1, 12, 2}}},
-    {__NR_pipe2, {{kOut, 0, 8}}},
-    {__NR_statx, {{kString, 1}, {kOut, 4, 256}}},
-};
+constexpr Piece PieceOf(const abi::Arg& arg, uint8_t place) {
+  using Way = abi::Arg::Way;
+  if (arg.kind == abi::Arg::Kind::kPath) return {kString, place};
+  const auto kind = arg.way == Way::kIn ? kIn : arg.way == Way::kOut ? kOut : kBoth;
+  const uint16_t size = arg.in_bytes ? uint16_t{1} : arg.layout->size;
+  return {kind, place, size, arg.count_arg};
+}
 
-// The place of a system call's shape in kShapes, by its number.
-struct ShapeIndex {
-  static constexpr uint64_t kNumbers = 512;
-  uint8_t place[kNumbers] = {};
-  constexpr ShapeIndex() {
-    for (uint8_t i = 1; i < sizeof kShapes / sizeof *kShapes; ++i) place[kShapes[i].nr] = i;
+constexpr bool HasShape(const abi::Signature& call) {
+  for (const abi::Arg& arg : call.args) {
+    if (arg.windowed) return true;
   }
+  return false;
+}
+
+constexpr Shape ShapeOf(const abi::Signature& call) {
+  Shape shape;
+  int used = 0;
+  for (uint8_t place = 0; place < 6; ++place) {
+    if (call.args[place].windowed) shape.pieces[used++] = PieceOf(call.args[place], place);
+  }
+  return shape;
+}
+
+constexpr int CountShapes() {
+  int count = 0;
+  for (const abi::Signature& call : abi::kSyscallSignatures) count += HasShape(call) ? 1 : 0;
+  return count;
+}
+
+// The shapes that there are, and the place of each system call's among them by its number; 0: none.
+struct Shapes {
+  static constexpr uint64_t kNumbers = 512;
+  constexpr Shapes() {
+    uint8_t last = 0;
+    for (const abi::Signature& call : abi::kSyscallSignatures) {
+      if (!HasShape(call)) continue;
+      place[call.number] = ++last;
+      shapes[last] = ShapeOf(call);
+    }
+  }
+  const Shape* Find(uint64_t number) const {
+    const uint8_t at = number < kNumbers ? place[number] : 0;
+    return at != 0 ? &shapes[at] : nullptr;
+  }
+
+  uint8_t place[kNumbers] = {};
+  Shape shapes[1 + CountShapes()];
 };
-inline constexpr ShapeIndex kShapeIndex;
+inline constexpr Shapes kShapes;
 
 }  // namespace cloister::stub
 

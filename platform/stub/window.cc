@@ -61,17 +61,12 @@ void Announce(Window* window, uint64_t addr, uint64_t size) {
   window->outs[window->out_count++] = {addr, static_cast<uint32_t>(size), 0};
 }
 
-const Shape* ShapeOf(uint64_t nr) {
-  const uint8_t place = nr < ShapeIndex::kNumbers ? kShapeIndex.place[nr] : 0;
-  return place != 0 ? &kShapes[place] : nullptr;
-}
-
 }  // namespace
 
 void FillWindow(Context* context) {
   Window* window = WindowOf(context);
   const user_regs_struct& regs = context->regs;
-  const Shape* shape = ShapeOf(regs.orig_rax);
+  const Shape* shape = kShapes.Find(regs.orig_rax);
   context->window = shape != nullptr ? 1 : 0;
   if (shape == nullptr) return;
   window->in_count = window->out_count = window->used = 0;

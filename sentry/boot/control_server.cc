@@ -8,10 +8,10 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "base/abi/syscall_signatures.h"
 #include "base/error/status.h"
 #include "base/log/log.h"
 #include "sentry/boot/gofer_mounts.h"
-#include "sentry/syscalls/table.h"
 #include "sentry/wait/parker.h"
 
 namespace cloister::boot {
@@ -45,9 +45,9 @@ control::Reply DebugReplyOf(Sandbox& sandbox, const control::DebugRequest& reque
     const uint64_t count = sandbox.kernel().UnimplementedCount(number);
     if (count == 0) continue;
     control::SyscallCount& line = *debug.add_syscalls();
-    const syscalls::Entry* const entry = syscalls::Find(number);
+    const abi::Signature* const signature = abi::FindSyscallSignature(number);
     line.set_number(static_cast<uint32_t>(number));
-    line.set_name(entry != nullptr ? entry->name : absl::StrFormat("syscall_%d", number));
+    line.set_name(signature != nullptr ? signature->name : absl::StrFormat("syscall_%d", number));
     line.set_count(count);
   }
   return reply;

@@ -173,7 +173,8 @@ TEST_F(OverlayTest, UnlinkedFilesGoOn) {
 TEST_F(OverlayTest, Xattrs) {
   Put("/f", "lower");
   ASSERT_THAT(vfs::SetXattr(root, At("/f"), "user.one", "1", 0), Succeeds());
-  ASSERT_THAT(vfs::SetXattr(root, At("/f"), "security.capability", "cap", 0), Succeeds());
+  const std::string capabilities = std::string("\1\0\0\2", 4) + std::string(16, '\0');  // revision 2, effective, none
+  ASSERT_THAT(vfs::SetXattr(root, At("/f"), "security.capability", capabilities, 0), Succeeds());
   Stack();
   EXPECT_THAT(vfs::RemoveXattr(root, At("/f"), "user.two"), FailsWith(Errno::kNoData));
   EXPECT_THAT(vfs::SetXattr(root, At("/f"), "user.one", "x", XATTR_CREATE), FailsWith(Errno::kExist));
@@ -182,7 +183,7 @@ TEST_F(OverlayTest, Xattrs) {
               UnorderedElementsAre("user.one", "user.two", "security.capability"));
   EXPECT_THAT(vfs::RemoveXattr(root, At("/f"), "user.one"), Succeeds());
   EXPECT_THAT(vfs::GetXattr(root, At("/f"), "user.one"), FailsWith(Errno::kNoData));
-  EXPECT_EQ(*vfs::GetXattr(root, At("/f"), "security.capability"), "cap");
+  EXPECT_EQ(*vfs::GetXattr(root, At("/f"), "security.capability"), capabilities);
   EXPECT_EQ(Contents("/f"), "lower");
 }
 

@@ -7,12 +7,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/abi/syscall_signatures.h"
 #include "base/error/status.h"
 #include "base/log/log.h"
 #include "sentry/boot/program.h"
 #include "sentry/boot/terminal.h"
 #include "sentry/fs/gofer/gofer_fs.h"
-#include "sentry/syscalls/table.h"
 #include "sentry/task/task.h"
 #include "sentry/task/usage.h"
 #include "sentry/wait/parker.h"
@@ -259,13 +259,13 @@ std::string Sandbox::DescribeTasks() {
     if (group->tasks.empty()) absl::StrAppend(&text, group->pid(), " zombie\n");
     for (task::Task* task : group->tasks) {
       const int number = task->parked_syscall();
-      const syscalls::Entry* const entry =
-          number >= 0 ? syscalls::Find(static_cast<uint64_t>(number)) : nullptr;
+      const abi::Signature* const signature =
+          number >= 0 ? abi::FindSyscallSignature(static_cast<uint64_t>(number)) : nullptr;
       absl::StrAppend(&text, group->pid(), "/", task->tid(), " host ", task->host_tid(), " ",
                       std::string(1, task->StateLetter()), " ", task->name(), " ",
-                      number < 0         ? "-"
-                      : entry != nullptr ? entry->name
-                                         : "?",
+                      number < 0             ? "-"
+                      : signature != nullptr ? signature->name
+                                             : "?",
                       "\n");
     }
   }

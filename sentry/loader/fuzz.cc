@@ -44,9 +44,3 @@ void LoadAnyBytes(const uint8_t* data, size_t size) {
 }
 
 }  // namespace cloister::loader
-
-// What a libFuzzer target links against.
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  cloister::loader::LoadAnyBytes(data, size);
-  return 0;
-}

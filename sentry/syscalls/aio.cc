@@ -365,12 +365,11 @@ ErrnoOr<int> IoCancel(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_io_setup, "io_setup", Blocking<IoSetupCall>, "up"},
-    {SYS_io_destroy, "io_destroy", Blocking<IoDestroyCall>, "p"},
-    {SYS_io_submit, "io_submit", Blocking<IoSubmitCall>, "pdp", Support::kPartial,
-     "carried out at once; no IOCB_CMD_POLL"},
-    {SYS_io_getevents, "io_getevents", Blocking<IoGeteventsCall>, "pddpp"},
-    {SYS_io_cancel, "io_cancel", Plain<IoCancel>, "ppp"},
+    {SYS_io_setup, Blocking<IoSetupCall>},
+    {SYS_io_destroy, Blocking<IoDestroyCall>},
+    {SYS_io_submit, Blocking<IoSubmitCall>, Support::kPartial, "carried out at once; no IOCB_CMD_POLL"},
+    {SYS_io_getevents, Blocking<IoGeteventsCall>},
+    {SYS_io_cancel, Plain<IoCancel>},
 };
 
 }  // namespace

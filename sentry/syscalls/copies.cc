@@ -217,11 +217,9 @@ struct VmspliceCall {
 };
 
 constexpr Entry kEntries[] = {
-    {SYS_sendfile, "sendfile", Blocking<SendfileCall>, "ffpz"},
-    {SYS_copy_file_range, "copy_file_range", Blocking<CopyFileRangeCall>, "fpfpzx"},
-    {SYS_splice, "splice", Blocking<SpliceCall>, "fpfpzx"},
-    {SYS_tee, "tee", Blocking<TeeCall>, "ffzx"},
-    {SYS_vmsplice, "vmsplice", Blocking<VmspliceCall>, "fpzx"},
+    {SYS_sendfile, Blocking<SendfileCall>}, {SYS_copy_file_range, Blocking<CopyFileRangeCall>},
+    {SYS_splice, Blocking<SpliceCall>},     {SYS_tee, Blocking<TeeCall>},
+    {SYS_vmsplice, Blocking<VmspliceCall>},
 };
 
 }  // namespace

@@ -276,10 +276,9 @@ struct FlockCall {
   int operation = 0;
 
   static ErrnoOr<FlockCall> Begin(Task& task, const SyscallArgs& args) {
-    FlockCall call{TRY(task.GetFile(args.Int(0))), args.Int(1)};
-    const int kind = call.operation & ~LOCK_NB;
+    const int kind = args.Int(1) & ~LOCK_NB;
     if (kind != LOCK_SH && kind != LOCK_EX && kind != LOCK_UN) return Errno::kInval;
-    return call;
+    return FlockCall{TRY(task.GetFile(args.Int(0))), args.Int(1)};
   }
   Outcome Step(Task&) {
     FileLocks& locks = file->inode()->locks();
@@ -349,14 +348,14 @@ struct IoctlCall {
 };
 
 constexpr Entry kEntries[] = {
-    {SYS_close, "close", Plain<Close>, "f"},
-    {SYS_close_range, "close_range", Plain<CloseRange>, "uux"},
-    {SYS_dup, "dup", Plain<Dup>, "f"},
-    {SYS_dup2, "dup2", Plain<Dup2>, "ff"},
-    {SYS_dup3, "dup3", Plain<Dup3>, "ffx"},
-    {SYS_fcntl, "fcntl", Blocking<FcntlCall>, "fdx", Support::kPartial, "no leases, no directory notices"},
-    {SYS_flock, "flock", Blocking<FlockCall>, "fx"},
-    {SYS_ioctl, "ioctl", Blocking<IoctlCall>, "fxp", Support::kPartial, "what each kind of file has"},
+    {SYS_close, Plain<Close>},
+    {SYS_close_range, Plain<CloseRange>},
+    {SYS_dup, Plain<Dup>},
+    {SYS_dup2, Plain<Dup2>},
+    {SYS_dup3, Plain<Dup3>},
+    {SYS_fcntl, Blocking<FcntlCall>, Support::kPartial, "no leases, no directory notices"},
+    {SYS_flock, Blocking<FlockCall>},
+    {SYS_ioctl, Blocking<IoctlCall>, Support::kPartial, "what each kind of file has"},
 };
 
 }  // namespace

@@ -130,12 +130,12 @@ struct EpollPwait2Call : EpollWaitCall {
 };
 
 constexpr Entry kEntries[] = {
-    {SYS_epoll_create, "epoll_create", Plain<EpollCreate>, "d"},
-    {SYS_epoll_create1, "epoll_create1", Plain<EpollCreate1>, "x"},
-    {SYS_epoll_ctl, "epoll_ctl", Plain<EpollCtl>, "fdfp"},
-    {SYS_epoll_wait, "epoll_wait", Blocking<EpollWaitCall>, "fpdd"},
-    {SYS_epoll_pwait, "epoll_pwait", Blocking<EpollPwaitCall>, "fpddpz"},
-    {SYS_epoll_pwait2, "epoll_pwait2", Blocking<EpollPwait2Call>, "fpdppz"},
+    {SYS_epoll_create, Plain<EpollCreate>},
+    {SYS_epoll_create1, Plain<EpollCreate1>},
+    {SYS_epoll_ctl, Plain<EpollCtl>},
+    {SYS_epoll_wait, Blocking<EpollWaitCall>},
+    {SYS_epoll_pwait, Blocking<EpollPwaitCall>},
+    {SYS_epoll_pwait2, Blocking<EpollPwait2Call>},
 };
 
 }  // namespace

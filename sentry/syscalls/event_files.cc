@@ -184,16 +184,15 @@ ErrnoOr<int> Signalfd(Task& task, const SyscallArgs& args) { return MakeSignalFd
 ErrnoOr<int> Signalfd4(Task& task, const SyscallArgs& args) { return MakeSignalFd(task, args, args.Int(3)); }
 
 constexpr Entry kEntries[] = {
-    {SYS_pipe, "pipe", Plain<Pipe>, "p"},
-    {SYS_pipe2, "pipe2", Plain<Pipe2>, "px"},
-    {SYS_eventfd, "eventfd", Plain<Eventfd>, "u"},
-    {SYS_eventfd2, "eventfd2", Plain<Eventfd2>, "ux"},
-    {SYS_timerfd_create, "timerfd_create", Plain<TimerfdCreate>, "dx"},
-    {SYS_timerfd_settime, "timerfd_settime", Plain<TimerfdSettime>, "fxpp", Support::kPartial,
-     "TFD_TIMER_CANCEL_ON_SET never cancels"},
-    {SYS_timerfd_gettime, "timerfd_gettime", Plain<TimerfdGettime>, "fp"},
-    {SYS_signalfd, "signalfd", Plain<Signalfd>, "fpz"},
-    {SYS_signalfd4, "signalfd4", Plain<Signalfd4>, "fpzx"},
+    {SYS_pipe, Plain<Pipe>},
+    {SYS_pipe2, Plain<Pipe2>},
+    {SYS_eventfd, Plain<Eventfd>},
+    {SYS_eventfd2, Plain<Eventfd2>},
+    {SYS_timerfd_create, Plain<TimerfdCreate>},
+    {SYS_timerfd_settime, Plain<TimerfdSettime>, Support::kPartial, "TFD_TIMER_CANCEL_ON_SET never cancels"},
+    {SYS_timerfd_gettime, Plain<TimerfdGettime>},
+    {SYS_signalfd, Plain<Signalfd>},
+    {SYS_signalfd4, Plain<Signalfd4>},
 };
 
 }  // namespace

@@ -275,11 +275,10 @@ ErrnoOr<int> GetRobustList(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_futex, "futex", Futex, "pxuppx", Support::kPartial,
-     "PI locks are handed over in order; no priority is inherited"},
-    {SYS_futex_waitv, "futex_waitv", FutexWaitv, "puxpd"},
-    {SYS_set_robust_list, "set_robust_list", Plain<SetRobustList>, "pz"},
-    {SYS_get_robust_list, "get_robust_list", Plain<GetRobustList>, "dpp"},
+    {SYS_futex, Futex, Support::kPartial, "PI locks are handed over in order; no priority is inherited"},
+    {SYS_futex_waitv, FutexWaitv},
+    {SYS_set_robust_list, Plain<SetRobustList>},
+    {SYS_get_robust_list, Plain<GetRobustList>},
 };
 
 }  // namespace

@@ -188,6 +188,8 @@ ErrnoOr<int> SetGroups(Task& task, const SyscallArgs& args) {
   if (args.Uint(0) > kMaxGroups) return Errno::kInval;
   Credentials now = *task.cred();
   now.groups = TRY(usermem::CopyInArray(task.space(), args.Ptr<const gid_t>(1), args.Uint(0)));
+  constexpr gid_t kNone = ~gid_t{0};
+  if (std::find(now.groups.begin(), now.groups.end(), kNone) != now.groups.end()) return Errno::kInval;
   std::sort(now.groups.begin(), now.groups.end());
   task.SetCred(std::make_shared<const Credentials>(std::move(now)));
   return 0;
@@ -316,32 +318,15 @@ ErrnoOr<int> CapSetCall(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_getpid, "getpid", Plain<GetPid>, ""},
-    {SYS_gettid, "gettid", Plain<GetTid>, ""},
-    {SYS_getppid, "getppid", Plain<GetPpid>, ""},
-    {SYS_getuid, "getuid", Plain<GetUid>, ""},
-    {SYS_geteuid, "geteuid", Plain<GetEuid>, ""},
-    {SYS_getgid, "getgid", Plain<GetGid>, ""},
-    {SYS_getegid, "getegid", Plain<GetEgid>, ""},
-    {SYS_setuid, "setuid", Plain<SetUid>, "d"},
-    {SYS_setgid, "setgid", Plain<SetGid>, "d"},
-    {SYS_setreuid, "setreuid", Plain<SetReuid>, "dd"},
-    {SYS_setregid, "setregid", Plain<SetRegid>, "dd"},
-    {SYS_setresuid, "setresuid", Plain<SetResuid>, "ddd"},
-    {SYS_setresgid, "setresgid", Plain<SetResgid>, "ddd"},
-    {SYS_getresuid, "getresuid", Plain<GetResuid>, "ppp"},
-    {SYS_getresgid, "getresgid", Plain<GetResgid>, "ppp"},
-    {SYS_setfsuid, "setfsuid", Plain<SetFsuid>, "d"},
-    {SYS_setfsgid, "setfsgid", Plain<SetFsgid>, "d"},
-    {SYS_getgroups, "getgroups", Plain<GetGroups>, "dp"},
-    {SYS_setgroups, "setgroups", Plain<SetGroups>, "dp"},
-    {SYS_getpgid, "getpgid", Plain<GetPgid>, "d"},
-    {SYS_getpgrp, "getpgrp", Plain<GetPgrp>, ""},
-    {SYS_setpgid, "setpgid", Plain<SetPgid>, "dd"},
-    {SYS_getsid, "getsid", Plain<GetSid>, "d"},
-    {SYS_setsid, "setsid", Plain<SetSid>, ""},
-    {SYS_capget, "capget", Plain<CapGet>, "pp"},
-    {SYS_capset, "capset", Plain<CapSetCall>, "pp"},
+    {SYS_getpid, Plain<GetPid>},       {SYS_gettid, Plain<GetTid>},       {SYS_getppid, Plain<GetPpid>},
+    {SYS_getuid, Plain<GetUid>},       {SYS_geteuid, Plain<GetEuid>},     {SYS_getgid, Plain<GetGid>},
+    {SYS_getegid, Plain<GetEgid>},     {SYS_setuid, Plain<SetUid>},       {SYS_setgid, Plain<SetGid>},
+    {SYS_setreuid, Plain<SetReuid>},   {SYS_setregid, Plain<SetRegid>},   {SYS_setresuid, Plain<SetResuid>},
+    {SYS_setresgid, Plain<SetResgid>}, {SYS_getresuid, Plain<GetResuid>}, {SYS_getresgid, Plain<GetResgid>},
+    {SYS_setfsuid, Plain<SetFsuid>},   {SYS_setfsgid, Plain<SetFsgid>},   {SYS_getgroups, Plain<GetGroups>},
+    {SYS_setgroups, Plain<SetGroups>}, {SYS_getpgid, Plain<GetPgid>},     {SYS_getpgrp, Plain<GetPgrp>},
+    {SYS_setpgid, Plain<SetPgid>},     {SYS_getsid, Plain<GetSid>},       {SYS_setsid, Plain<SetSid>},
+    {SYS_capget, Plain<CapGet>},       {SYS_capset, Plain<CapSetCall>},
 };
 
 }  // namespace

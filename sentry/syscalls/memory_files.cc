@@ -21,8 +21,8 @@ ErrnoOr<int> MemfdCreate(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_memfd_create, "memfd_create", Plain<MemfdCreate>, "sx", Support::kPartial, "no huge pages"},
-    {SYS_memfd_secret, "memfd_secret", Fails<Errno::kNoSys>, "x", Support::kUnsupported, "ENOSYS"},
+    {SYS_memfd_create, Plain<MemfdCreate>, Support::kPartial, "no huge pages"},
+    {SYS_memfd_secret, Fails<Errno::kNoSys>, Support::kUnsupported, "ENOSYS"},
 };
 
 }  // namespace

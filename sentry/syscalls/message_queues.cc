@@ -233,12 +233,12 @@ ErrnoOrVoid MqGetsetattr(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_mq_open, "mq_open", Plain<MqOpen>, "sxop"},
-    {SYS_mq_unlink, "mq_unlink", Plain<MqUnlink>, "s"},
-    {SYS_mq_timedsend, "mq_timedsend", Blocking<MqTimedsendCall>, "fbzup"},
-    {SYS_mq_timedreceive, "mq_timedreceive", Blocking<MqTimedreceiveCall>, "fbzpp"},
-    {SYS_mq_notify, "mq_notify", Plain<MqNotify>, "fp"},
-    {SYS_mq_getsetattr, "mq_getsetattr", Plain<MqGetsetattr>, "fpp"},
+    {SYS_mq_open, Plain<MqOpen>},
+    {SYS_mq_unlink, Plain<MqUnlink>},
+    {SYS_mq_timedsend, Blocking<MqTimedsendCall>},
+    {SYS_mq_timedreceive, Blocking<MqTimedreceiveCall>},
+    {SYS_mq_notify, Plain<MqNotify>},
+    {SYS_mq_getsetattr, Plain<MqGetsetattr>},
 };
 
 }  // namespace

@@ -265,12 +265,9 @@ struct ManyCall {
 };
 
 constexpr Entry kEntries[] = {
-    {SYS_sendto, "sendto", Blocking<SendToCall>, "fbzxpd"},
-    {SYS_recvfrom, "recvfrom", Blocking<RecvFromCall>, "fbzxpp"},
-    {SYS_sendmsg, "sendmsg", Blocking<SendMsgCall>, "fpx"},
-    {SYS_recvmsg, "recvmsg", Blocking<RecvMsgCall>, "fpx"},
-    {SYS_sendmmsg, "sendmmsg", Blocking<ManyCall<Sending>>, "fpux"},
-    {SYS_recvmmsg, "recvmmsg", Blocking<ManyCall<Receiving>>, "fpuxp"},
+    {SYS_sendto, Blocking<SendToCall>},          {SYS_recvfrom, Blocking<RecvFromCall>},
+    {SYS_sendmsg, Blocking<SendMsgCall>},        {SYS_recvmsg, Blocking<RecvMsgCall>},
+    {SYS_sendmmsg, Blocking<ManyCall<Sending>>}, {SYS_recvmmsg, Blocking<ManyCall<Receiving>>},
 };
 
 }  // namespace

@@ -163,17 +163,16 @@ constexpr const char* kMountNote =
 constexpr const char* kNoDescriptors = "ENOSYS: mounts have no descriptors";
 
 constexpr Entry kEntries[] = {
-    {SYS_mount, "mount", Plain<MountAt>, "sssxp", Support::kPartial, kMountNote},
-    {SYS_umount2, "umount2", Plain<Umount>, "sx", Support::kPartial, "MNT_EXPIRE is refused"},
-    {SYS_pivot_root, "pivot_root", Plain<PivotRoot>, "ss"},
-    {SYS_open_tree, "open_tree", Fails<Errno::kNoSys>, "asx", Support::kUnsupported, kNoDescriptors},
-    {SYS_move_mount, "move_mount", Fails<Errno::kNoSys>, "asasx", Support::kUnsupported, kNoDescriptors},
-    {SYS_fsopen, "fsopen", Fails<Errno::kNoSys>, "sx", Support::kUnsupported, kNoDescriptors},
-    {SYS_fsconfig, "fsconfig", Fails<Errno::kNoSys>, "fuspd", Support::kUnsupported, kNoDescriptors},
-    {SYS_fsmount, "fsmount", Fails<Errno::kNoSys>, "fxx", Support::kUnsupported, kNoDescriptors},
-    {SYS_fspick, "fspick", Fails<Errno::kNoSys>, "asx", Support::kUnsupported, kNoDescriptors},
-    {SYS_mount_setattr, "mount_setattr", Fails<Errno::kNoSys>, "asxpz", Support::kUnsupported,
-     kNoDescriptors},
+    {SYS_mount, Plain<MountAt>, Support::kPartial, kMountNote},
+    {SYS_umount2, Plain<Umount>, Support::kPartial, "MNT_EXPIRE is refused"},
+    {SYS_pivot_root, Plain<PivotRoot>},
+    {SYS_open_tree, Fails<Errno::kNoSys>, Support::kUnsupported, kNoDescriptors},
+    {SYS_move_mount, Fails<Errno::kNoSys>, Support::kUnsupported, kNoDescriptors},
+    {SYS_fsopen, Fails<Errno::kNoSys>, Support::kUnsupported, kNoDescriptors},
+    {SYS_fsconfig, Fails<Errno::kNoSys>, Support::kUnsupported, kNoDescriptors},
+    {SYS_fsmount, Fails<Errno::kNoSys>, Support::kUnsupported, kNoDescriptors},
+    {SYS_fspick, Fails<Errno::kNoSys>, Support::kUnsupported, kNoDescriptors},
+    {SYS_mount_setattr, Fails<Errno::kNoSys>, Support::kUnsupported, kNoDescriptors},
 };
 
 }  // namespace

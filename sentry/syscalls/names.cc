@@ -79,8 +79,13 @@ ErrnoOrVoid RenameAt(Task& task, int old_dir, uint64_t old_path, int new_dir, ui
   if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) return Errno::kInval;
   if ((flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)) && (flags & RENAME_EXCHANGE)) return Errno::kInval;
   const Name from = TRY(NameAt(task, old_dir, old_path));
-  const Name to = TRY(NameAt(task, new_dir, new_path));
-  return vfs::Rename(task.MakeCaller(), from.start, from.path, to.start, to.path, flags);
+  const ErrnoOr<Name> to = NameAt(task, new_dir, new_path);
+  if (!to.ok()) {
+    // As in Linux, what is wrong with the way to the old name goes before what is wrong with the new one.
+    TRY_VOID(vfs::ResolveParent(task.MakeCaller(), from.start, from.path));
+    return to.error();
+  }
+  return vfs::Rename(task.MakeCaller(), from.start, from.path, to->start, to->path, flags);
 }
 ErrnoOrVoid Rename(Task& task, const SyscallArgs& args) {
   return RenameAt(task, AT_FDCWD, args.Addr(0), AT_FDCWD, args.Addr(1), 0);
@@ -234,29 +239,29 @@ ErrnoOr<size_t> Getdents(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_mkdir, "mkdir", Plain<Mkdir>, "so"},
-    {SYS_mkdirat, "mkdirat", Plain<Mkdirat>, "aso"},
-    {SYS_mknod, "mknod", Plain<Mknod>, "sox"},
-    {SYS_mknodat, "mknodat", Plain<Mknodat>, "asox"},
-    {SYS_rmdir, "rmdir", Plain<Rmdir>, "s"},
-    {SYS_unlink, "unlink", Plain<Unlink>, "s"},
-    {SYS_unlinkat, "unlinkat", Plain<Unlinkat>, "asx"},
-    {SYS_rename, "rename", Plain<Rename>, "ss"},
-    {SYS_renameat, "renameat", Plain<Renameat>, "asas"},
-    {SYS_renameat2, "renameat2", Plain<Renameat2>, "asasx"},
-    {SYS_link, "link", Plain<Link>, "ss"},
-    {SYS_linkat, "linkat", Plain<Linkat>, "asasx"},
-    {SYS_symlink, "symlink", Plain<Symlink>, "ss"},
-    {SYS_symlinkat, "symlinkat", Plain<Symlinkat>, "sas"},
-    {SYS_readlink, "readlink", Plain<Readlink>, "spz"},
-    {SYS_readlinkat, "readlinkat", Plain<Readlinkat>, "aspz"},
-    {SYS_getcwd, "getcwd", Plain<Getcwd>, "pz"},
-    {SYS_chdir, "chdir", Plain<Chdir>, "s"},
-    {SYS_fchdir, "fchdir", Plain<Fchdir>, "f"},
-    {SYS_chroot, "chroot", Plain<Chroot>, "s"},
-    {SYS_umask, "umask", Plain<Umask>, "o"},
-    {SYS_getdents, "getdents", Plain<Getdents<false>>, "fpu"},
-    {SYS_getdents64, "getdents64", Plain<Getdents<true>>, "fpu"},
+    {SYS_mkdir, Plain<Mkdir>},
+    {SYS_mkdirat, Plain<Mkdirat>},
+    {SYS_mknod, Plain<Mknod>},
+    {SYS_mknodat, Plain<Mknodat>},
+    {SYS_rmdir, Plain<Rmdir>},
+    {SYS_unlink, Plain<Unlink>},
+    {SYS_unlinkat, Plain<Unlinkat>},
+    {SYS_rename, Plain<Rename>},
+    {SYS_renameat, Plain<Renameat>},
+    {SYS_renameat2, Plain<Renameat2>},
+    {SYS_link, Plain<Link>},
+    {SYS_linkat, Plain<Linkat>},
+    {SYS_symlink, Plain<Symlink>},
+    {SYS_symlinkat, Plain<Symlinkat>},
+    {SYS_readlink, Plain<Readlink>},
+    {SYS_readlinkat, Plain<Readlinkat>},
+    {SYS_getcwd, Plain<Getcwd>},
+    {SYS_chdir, Plain<Chdir>},
+    {SYS_fchdir, Plain<Fchdir>},
+    {SYS_chroot, Plain<Chroot>},
+    {SYS_umask, Plain<Umask>},
+    {SYS_getdents, Plain<Getdents<false>>},
+    {SYS_getdents64, Plain<Getdents<true>>},
 };
 
 }  // namespace

@@ -86,13 +86,12 @@ struct OpenAt2Call : OpenCall {
 };
 
 constexpr Entry kEntries[] = {
-    {SYS_open, "open", Blocking<OpenCall>, "sxo"},
-    {SYS_openat, "openat", Blocking<OpenAtCall>, "asxo"},
-    {SYS_openat2, "openat2", Blocking<OpenAt2Call>, "aspz"},
-    {SYS_creat, "creat", Blocking<CreatCall>, "so"},
-    {SYS_name_to_handle_at, "name_to_handle_at", Fails<Errno::kOpNotSupp>, "asppx", Support::kUnsupported,
-     "EOPNOTSUPP"},
-    {SYS_open_by_handle_at, "open_by_handle_at", Fails<Errno::kPerm>, "fpx", Support::kUnsupported, "EPERM"},
+    {SYS_open, Blocking<OpenCall>},
+    {SYS_openat, Blocking<OpenAtCall>},
+    {SYS_openat2, Blocking<OpenAt2Call>},
+    {SYS_creat, Blocking<CreatCall>},
+    {SYS_name_to_handle_at, Fails<Errno::kOpNotSupp>, Support::kUnsupported, "EOPNOTSUPP"},
+    {SYS_open_by_handle_at, Fails<Errno::kPerm>, Support::kUnsupported, "EPERM"},
 };
 
 }  // namespace

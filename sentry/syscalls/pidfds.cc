@@ -127,13 +127,12 @@ ErrnoOr<int> Kcmp(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_pidfd_open, "pidfd_open", Plain<PidfdOpen>, "dx"},
-    {SYS_pidfd_send_signal, "pidfd_send_signal", Plain<PidfdSendSignal>, "fdpx", Support::kPartial,
+    {SYS_pidfd_open, Plain<PidfdOpen>},
+    {SYS_pidfd_send_signal, Plain<PidfdSendSignal>, Support::kPartial,
      "directories of proc are not taken for processes"},
-    {SYS_pidfd_getfd, "pidfd_getfd", Plain<PidfdGetfd>, "fdx"},
-    {SYS_process_mrelease, "process_mrelease", Plain<ProcessMrelease>, "fx"},
-    {SYS_kcmp, "kcmp", Plain<Kcmp>, "ddxxx", Support::kPartial,
-     "EOPNOTSUPP for KCMP_SYSVSEM and KCMP_EPOLL_TFD"},
+    {SYS_pidfd_getfd, Plain<PidfdGetfd>},
+    {SYS_process_mrelease, Plain<ProcessMrelease>},
+    {SYS_kcmp, Plain<Kcmp>, Support::kPartial, "EOPNOTSUPP for KCMP_SYSVSEM and KCMP_EPOLL_TFD"},
 };
 
 }  // namespace

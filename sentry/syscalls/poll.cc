@@ -253,10 +253,10 @@ struct PselectCall : SelectCall {
 };
 
 constexpr Entry kEntries[] = {
-    {SYS_poll, "poll", Blocking<PollCall>, "pud"},
-    {SYS_ppoll, "ppoll", Blocking<PpollCall>, "puppz"},
-    {SYS_select, "select", Blocking<SelectCall>, "dpppp"},
-    {SYS_pselect6, "pselect6", Blocking<PselectCall>, "dppppp"},
+    {SYS_poll, Blocking<PollCall>},
+    {SYS_ppoll, Blocking<PpollCall>},
+    {SYS_select, Blocking<SelectCall>},
+    {SYS_pselect6, Blocking<PselectCall>},
 };
 
 }  // namespace

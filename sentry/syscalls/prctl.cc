@@ -189,8 +189,7 @@ ErrnoOr<int64_t> Prctl(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_prctl, "prctl", Plain<Prctl>, "dxxxx", Support::kPartial,
-     "process identity, capabilities, names and seccomp"},
+    {SYS_prctl, Plain<Prctl>, Support::kPartial, "process identity, capabilities, names and seccomp"},
 };
 
 }  // namespace

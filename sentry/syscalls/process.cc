@@ -431,21 +431,20 @@ ErrnoOrVoid Setns(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_clone, "clone", Blocking<CloneCall>, "xpppx", Support::kPartial, "namespaces are refused"},
-    {SYS_clone3, "clone3", Blocking<Clone3Call>, "pz", Support::kPartial,
-     "as clone; set_tid and CLEAR_SIGHAND are refused"},
-    {SYS_fork, "fork", Blocking<ForkCall>, ""},
-    {SYS_vfork, "vfork", Blocking<VforkCall>, ""},
-    {SYS_execve, "execve", Blocking<ExecCall>, "spp"},
-    {SYS_execveat, "execveat", Blocking<ExecAtCall>, "asppx"},
-    {SYS_exit, "exit", Plain<ExitThread>, "d"},
-    {SYS_exit_group, "exit_group", Plain<ExitGroup>, "d"},
-    {SYS_wait4, "wait4", Blocking<WaitCall>, "dpxp"},
-    {SYS_waitid, "waitid", Blocking<WaitIdCall>, "ddpxp"},
-    {SYS_set_tid_address, "set_tid_address", Plain<SetTidAddress>, "p"},
-    {SYS_unshare, "unshare", Plain<Unshare>, "x", Support::kPartial, "namespaces are refused"},
-    {SYS_setns, "setns", Plain<Setns>, "fx", Support::kUnsupported, "EINVAL"},
-    {SYS_rseq, "rseq", Fails<Errno::kNoSys>, "pzxx", Support::kUnsupported, "ENOSYS"},
+    {SYS_clone, Blocking<CloneCall>, Support::kPartial, "namespaces are refused"},
+    {SYS_clone3, Blocking<Clone3Call>, Support::kPartial, "as clone; set_tid and CLEAR_SIGHAND are refused"},
+    {SYS_fork, Blocking<ForkCall>},
+    {SYS_vfork, Blocking<VforkCall>},
+    {SYS_execve, Blocking<ExecCall>},
+    {SYS_execveat, Blocking<ExecAtCall>},
+    {SYS_exit, Plain<ExitThread>},
+    {SYS_exit_group, Plain<ExitGroup>},
+    {SYS_wait4, Blocking<WaitCall>},
+    {SYS_waitid, Blocking<WaitIdCall>},
+    {SYS_set_tid_address, Plain<SetTidAddress>},
+    {SYS_unshare, Plain<Unshare>, Support::kPartial, "namespaces are refused"},
+    {SYS_setns, Plain<Setns>, Support::kUnsupported, "EINVAL"},
+    {SYS_rseq, Fails<Errno::kNoSys>, Support::kUnsupported, "ENOSYS"},
 };
 
 }  // namespace

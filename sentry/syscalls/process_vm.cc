@@ -48,8 +48,8 @@ ErrnoOr<size_t> ProcessVmReadv(Task& task, const SyscallArgs& args) { return Tra
 ErrnoOr<size_t> ProcessVmWritev(Task& task, const SyscallArgs& args) { return Transfer(task, args, true); }
 
 constexpr Entry kEntries[] = {
-    {SYS_process_vm_readv, "process_vm_readv", Plain<ProcessVmReadv>, "dpzpzx"},
-    {SYS_process_vm_writev, "process_vm_writev", Plain<ProcessVmWritev>, "dpzpzx"},
+    {SYS_process_vm_readv, Plain<ProcessVmReadv>},
+    {SYS_process_vm_writev, Plain<ProcessVmWritev>},
 };
 
 }  // namespace

@@ -531,7 +531,7 @@ Outcome PtraceSyscall(Task& task, const SyscallArgs& args, std::unique_ptr<Runni
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_ptrace, "ptrace", PtraceSyscall, "ddpp", Support::kPartial,
+    {SYS_ptrace, PtraceSyscall, Support::kPartial,
      "hardware breakpoints are kept by single steps, and not for reading; no PTRACE_SINGLEBLOCK, "
      "PTRACE_O_SUSPEND_SECCOMP or selectors but those of 64-bit code"},
 };

@@ -192,22 +192,21 @@ ErrnoOr<int> IoprioSet(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_sched_yield, "sched_yield", Plain<SchedYield>, ""},
-    {SYS_sched_setaffinity, "sched_setaffinity", Plain<SchedSetaffinity>, "dzp"},
-    {SYS_sched_getaffinity, "sched_getaffinity", Plain<SchedGetaffinity>, "dzp"},
-    {SYS_getcpu, "getcpu", Plain<Getcpu>, "ppp"},
-    {SYS_sched_getscheduler, "sched_getscheduler", Plain<SchedGetscheduler>, "d"},
-    {SYS_sched_setscheduler, "sched_setscheduler", Plain<SchedSetscheduler>, "ddp", Support::kPartial,
-     "no real-time policies"},
-    {SYS_sched_setparam, "sched_setparam", Plain<SchedSetparam>, "dp"},
-    {SYS_sched_getparam, "sched_getparam", Plain<SchedGetparam>, "dp"},
-    {SYS_sched_get_priority_max, "sched_get_priority_max", Plain<SchedGetPriorityMax>, "d"},
-    {SYS_sched_get_priority_min, "sched_get_priority_min", Plain<SchedGetPriorityMin>, "d"},
-    {SYS_sched_rr_get_interval, "sched_rr_get_interval", Plain<SchedRrGetInterval>, "dp"},
-    {SYS_getpriority, "getpriority", Plain<Getpriority>, "dd"},
-    {SYS_setpriority, "setpriority", Plain<Setpriority>, "ddd"},
-    {SYS_ioprio_get, "ioprio_get", Plain<IoprioGet>, "dd"},
-    {SYS_ioprio_set, "ioprio_set", Plain<IoprioSet>, "ddx"},
+    {SYS_sched_yield, Plain<SchedYield>},
+    {SYS_sched_setaffinity, Plain<SchedSetaffinity>},
+    {SYS_sched_getaffinity, Plain<SchedGetaffinity>},
+    {SYS_getcpu, Plain<Getcpu>},
+    {SYS_sched_getscheduler, Plain<SchedGetscheduler>},
+    {SYS_sched_setscheduler, Plain<SchedSetscheduler>, Support::kPartial, "no real-time policies"},
+    {SYS_sched_setparam, Plain<SchedSetparam>},
+    {SYS_sched_getparam, Plain<SchedGetparam>},
+    {SYS_sched_get_priority_max, Plain<SchedGetPriorityMax>},
+    {SYS_sched_get_priority_min, Plain<SchedGetPriorityMin>},
+    {SYS_sched_rr_get_interval, Plain<SchedRrGetInterval>},
+    {SYS_getpriority, Plain<Getpriority>},
+    {SYS_setpriority, Plain<Setpriority>},
+    {SYS_ioprio_get, Plain<IoprioGet>},
+    {SYS_ioprio_set, Plain<IoprioSet>},
 };
 
 }  // namespace

@@ -109,7 +109,7 @@ ErrnoOr<int64_t> SeccompCall(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_seccomp, "seccomp", Plain<SeccompCall>, "uxp", Support::kPartial,
+    {SYS_seccomp, Plain<SeccompCall>, Support::kPartial,
      "strict mode leaves the time stamp counter readable"},
 };
 

@@ -248,20 +248,20 @@ Outcome RestartSyscall(Task& task, const SyscallArgs&, std::unique_ptr<RunningCa
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_rt_sigaction, "rt_sigaction", Plain<RtSigaction>, "dppz"},
-    {SYS_rt_sigprocmask, "rt_sigprocmask", Plain<RtSigprocmask>, "dppz"},
-    {SYS_rt_sigpending, "rt_sigpending", Plain<RtSigpending>, "pz"},
-    {SYS_rt_sigreturn, "rt_sigreturn", Plain<RtSigreturn>, ""},
-    {SYS_rt_sigsuspend, "rt_sigsuspend", Blocking<SigsuspendCall>, "pz"},
-    {SYS_rt_sigtimedwait, "rt_sigtimedwait", Blocking<SigtimedwaitCall>, "pppz"},
-    {SYS_rt_sigqueueinfo, "rt_sigqueueinfo", Plain<RtSigqueueinfo>, "ddp"},
-    {SYS_rt_tgsigqueueinfo, "rt_tgsigqueueinfo", Plain<RtTgsigqueueinfo>, "dddp"},
-    {SYS_pause, "pause", Blocking<PauseCall>, ""},
-    {SYS_kill, "kill", Plain<Kill>, "dd"},
-    {SYS_tgkill, "tgkill", Plain<Tgkill>, "ddd"},
-    {SYS_tkill, "tkill", Plain<Tkill>, "dd"},
-    {SYS_sigaltstack, "sigaltstack", Plain<Sigaltstack>, "pp"},
-    {SYS_restart_syscall, "restart_syscall", RestartSyscall, ""},
+    {SYS_rt_sigaction, Plain<RtSigaction>},
+    {SYS_rt_sigprocmask, Plain<RtSigprocmask>},
+    {SYS_rt_sigpending, Plain<RtSigpending>},
+    {SYS_rt_sigreturn, Plain<RtSigreturn>},
+    {SYS_rt_sigsuspend, Blocking<SigsuspendCall>},
+    {SYS_rt_sigtimedwait, Blocking<SigtimedwaitCall>},
+    {SYS_rt_sigqueueinfo, Plain<RtSigqueueinfo>},
+    {SYS_rt_tgsigqueueinfo, Plain<RtTgsigqueueinfo>},
+    {SYS_pause, Blocking<PauseCall>},
+    {SYS_kill, Plain<Kill>},
+    {SYS_tgkill, Plain<Tgkill>},
+    {SYS_tkill, Plain<Tkill>},
+    {SYS_sigaltstack, Plain<Sigaltstack>},
+    {SYS_restart_syscall, RestartSyscall},
 };
 
 }  // namespace

@@ -206,18 +206,18 @@ constexpr const char* kFamilies = "AF_UNIX, AF_INET, AF_INET6 and NETLINK_ROUTE;
 constexpr const char* kOptions = "the options listed in sentry/net; ENOPROTOOPT for others";
 
 constexpr Entry kEntries[] = {
-    {SYS_socket, "socket", Plain<MakeSocket>, "dxd", Support::kPartial, kFamilies},
-    {SYS_socketpair, "socketpair", Plain<Socketpair>, "dxdp"},
-    {SYS_bind, "bind", Plain<Bind>, "fpd"},
-    {SYS_listen, "listen", Plain<Listen>, "fd"},
-    {SYS_connect, "connect", Blocking<ConnectCall>, "fpd"},
-    {SYS_accept, "accept", Blocking<AcceptCall>, "fpp"},
-    {SYS_accept4, "accept4", Blocking<Accept4Call>, "fppx"},
-    {SYS_getsockname, "getsockname", Plain<Getsockname>, "fpp"},
-    {SYS_getpeername, "getpeername", Plain<Getpeername>, "fpp"},
-    {SYS_getsockopt, "getsockopt", Plain<Getsockopt>, "fddpp", Support::kPartial, kOptions},
-    {SYS_setsockopt, "setsockopt", Plain<Setsockopt>, "fddpd", Support::kPartial, kOptions},
-    {SYS_shutdown, "shutdown", Plain<Shutdown>, "fd"},
+    {SYS_socket, Plain<MakeSocket>, Support::kPartial, kFamilies},
+    {SYS_socketpair, Plain<Socketpair>},
+    {SYS_bind, Plain<Bind>},
+    {SYS_listen, Plain<Listen>},
+    {SYS_connect, Blocking<ConnectCall>},
+    {SYS_accept, Blocking<AcceptCall>},
+    {SYS_accept4, Blocking<Accept4Call>},
+    {SYS_getsockname, Plain<Getsockname>},
+    {SYS_getpeername, Plain<Getpeername>},
+    {SYS_getsockopt, Plain<Getsockopt>, Support::kPartial, kOptions},
+    {SYS_setsockopt, Plain<Setsockopt>, Support::kPartial, kOptions},
+    {SYS_shutdown, Plain<Shutdown>},
 };
 
 }  // namespace

@@ -134,10 +134,10 @@ ErrnoOr<int> Msgctl(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_msgget, "msgget", Plain<Msgget>, "xo"},
-    {SYS_msgsnd, "msgsnd", Blocking<MsgsndCall>, "dpzx"},
-    {SYS_msgrcv, "msgrcv", Blocking<MsgrcvCall>, "dpzdx"},
-    {SYS_msgctl, "msgctl", Plain<Msgctl>, "ddp"},
+    {SYS_msgget, Plain<Msgget>},
+    {SYS_msgsnd, Blocking<MsgsndCall>},
+    {SYS_msgrcv, Blocking<MsgrcvCall>},
+    {SYS_msgctl, Plain<Msgctl>},
 };
 
 }  // namespace

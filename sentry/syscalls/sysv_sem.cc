@@ -157,10 +157,10 @@ ErrnoOr<int> Semctl(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_semget, "semget", Plain<Semget>, "xdo"},
-    {SYS_semop, "semop", Blocking<SemtimedopCall>, "dpu"},
-    {SYS_semtimedop, "semtimedop", Blocking<SemtimedopCall>, "dpup"},
-    {SYS_semctl, "semctl", Plain<Semctl>, "dddp"},
+    {SYS_semget, Plain<Semget>},
+    {SYS_semop, Blocking<SemtimedopCall>},
+    {SYS_semtimedop, Blocking<SemtimedopCall>},
+    {SYS_semctl, Plain<Semctl>},
 };
 
 }  // namespace

@@ -131,10 +131,10 @@ ErrnoOr<int> Shmctl(Task& task, const SyscallArgs& args) {
 }
 
 constexpr Entry kEntries[] = {
-    {SYS_shmget, "shmget", Plain<Shmget>, "xzo"},
-    {SYS_shmat, "shmat", Blocking<ShmatCall>, "dpx"},
-    {SYS_shmdt, "shmdt", Blocking<ShmdtCall>, "p"},
-    {SYS_shmctl, "shmctl", Plain<Shmctl>, "ddp", Support::kPartial,
+    {SYS_shmget, Plain<Shmget>},
+    {SYS_shmat, Blocking<ShmatCall>},
+    {SYS_shmdt, Blocking<ShmdtCall>},
+    {SYS_shmctl, Plain<Shmctl>, Support::kPartial,
      "SHM_LOCK is accounted, not pinned on the host; no huge pages"},
 };
 

@@ -31,13 +31,10 @@ enum class Support {
 using Handler = Outcome (*)(Task& task, const SyscallArgs& args, std::unique_ptr<RunningCall>* parked);
 
 // One line of the table. Each theme file (file_io.cc, sockets.cc …) lists its own and exports them as a span.
+// Names and arguments stand in base/abi/syscall_signatures.inc.
 struct Entry {
   uint32_t number;  // SYS_…
-  const char* name;
   Handler handler;
-  // One letter an argument, for --strace: d int, u unsigned, x hex, f descriptor, a AT_FDCWD or
-  // descriptor, s path or string, p pointer, o octal mode, z size, b buffer (printed as a pointer).
-  const char* shape;
   Support support = Support::kFull;
   const char* note = "";
 };

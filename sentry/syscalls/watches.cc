@@ -62,10 +62,10 @@ ErrnoOrVoid InotifyRmWatch(Task& task, const SyscallArgs& args) {
 constexpr const char* kNote = "IN_UNMOUNT is never told; others' changes of shared mounts are not seen";
 
 constexpr Entry kEntries[] = {
-    {SYS_inotify_init, "inotify_init", Plain<InotifyInit>, ""},
-    {SYS_inotify_init1, "inotify_init1", Plain<InotifyInit1>, "x"},
-    {SYS_inotify_add_watch, "inotify_add_watch", Plain<InotifyAddWatch>, "fsx", Support::kPartial, kNote},
-    {SYS_inotify_rm_watch, "inotify_rm_watch", Plain<InotifyRmWatch>, "fd"},
+    {SYS_inotify_init, Plain<InotifyInit>},
+    {SYS_inotify_init1, Plain<InotifyInit1>},
+    {SYS_inotify_add_watch, Plain<InotifyAddWatch>, Support::kPartial, kNote},
+    {SYS_inotify_rm_watch, Plain<InotifyRmWatch>},
 };
 
 }  // namespace

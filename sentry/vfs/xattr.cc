@@ -1,7 +1,9 @@
+#include <linux/capability.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "sentry/vfs/file_events.h"
 #include "sentry/vfs/operations.h"
@@ -33,6 +35,17 @@ ErrnoOrVoid CheckName(std::string_view name) {
 // A space's name alone names nothing. Linux: xattr_resolve_name, behind the permission.
 ErrnoOrVoid CheckWhole(std::string_view name) {
   return name.find('.') + 1 == name.size() ? Errno::kInval : Ok();
+}
+
+// What a file's capabilities look like, capabilities(7). Linux: validheader.
+ErrnoOrVoid CheckCapabilityValue(std::string_view value) {
+  uint32_t magic = 0;
+  if (value.size() < sizeof(magic)) return Errno::kInval;
+  memcpy(&magic, value.data(), sizeof(magic));
+  const uint32_t revision = magic & VFS_CAP_REVISION_MASK;
+  const bool second = revision == VFS_CAP_REVISION_2 && value.size() == XATTR_CAPS_SZ_2;
+  const bool third = revision == VFS_CAP_REVISION_3 && value.size() == XATTR_CAPS_SZ_3;
+  return second || third ? Ok() : Errno::kInval;
 }
 
 // Linux: xattr_permission for reading.
@@ -86,6 +99,7 @@ ErrnoOrVoid SetXattr(const Caller& caller, const Path& path, const std::string& 
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) return Errno::kInval;
   TRY_VOID(CheckName(name));
   if (value.size() > kMaxValue) return Errno::k2Big;
+  if (name == kCapability && !value.empty()) TRY_VOID(CheckCapabilityValue(value));
   if (path.mount()) TRY_VOID(CheckWritable(*path.mount()));
   Inode& inode = *path.dentry()->inode();
   TRY_VOID(MayWrite(*caller.cred, inode, name));

@@ -123,6 +123,9 @@ TEST(Groups, SetAndGet) {
                 CHILD_CHECK(getgroups(2, read.data()) == -1 && errno == EINVAL);
                 CHILD_CHECK(syscall(SYS_setgroups, 65537, groups.data()) == -1 && errno == EINVAL);
                 CHILD_CHECK(syscall(SYS_setgroups, 2, BadPointer()) == -1 && errno == EFAULT);
+                const gid_t nobody[] = {7, static_cast<gid_t>(-1)};
+                CHILD_CHECK(setgroups(2, nobody) == -1 && errno == EINVAL);
+                CHILD_CHECK(getgroups(0, nullptr) == 3);
                 CHILD_CHECK(setresuid(1234, 1234, 1234) == 0);
                 CHILD_CHECK(setgroups(0, nullptr) == -1 && errno == EPERM);
               }),

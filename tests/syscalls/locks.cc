@@ -63,6 +63,7 @@ TEST_F(LockTest, FlockExcludesOtherDescriptions) {
   EXPECT_THAT(flock(b.get(), LOCK_UN), SyscallSucceeds());
   EXPECT_THAT(flock(a.get(), 77), SyscallFailsWithErrno(EINVAL));
   EXPECT_THAT(flock(-1, LOCK_EX), SyscallFailsWithErrno(EBADF));
+  EXPECT_THAT(flock(-1, LOCK_EX | LOCK_SH), SyscallFailsWithErrno(EINVAL));
 }
 
 TEST_F(LockTest, FlockBelongsToTheDescription) {

@@ -100,6 +100,9 @@ TEST_F(RenameTest, Errors) {
   EXPECT_THAT(rename(BadPointer<char>(), In("b").c_str()), SyscallFailsWithErrno(EFAULT));
   EXPECT_THAT(rename(In("a").c_str(), BadPointer<char>()), SyscallFailsWithErrno(EFAULT));
   EXPECT_THAT(rename(In("a").c_str(), "/proc/b"), SyscallFailsWithErrno(EXDEV));
+  // What is wrong with the way to the old name is told before the new one is looked at.
+  EXPECT_THAT(renameat(AT_FDCWD, "/none/a", -1, "b"), SyscallFailsWithErrno(ENOENT));
+  EXPECT_THAT(renameat(AT_FDCWD, "none", -1, "b"), SyscallFailsWithErrno(EBADF));
 }
 
 TEST_F(RenameTest, NoReplace) {

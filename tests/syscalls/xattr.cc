@@ -1,5 +1,7 @@
+#include <linux/capability.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <set>
 #include <string>
@@ -91,6 +93,17 @@ TEST_F(XattrTest, BadNamesAndPointers) {
   ASSERT_THAT(setxattr(path_, "user.a", "x", 1, 0), SyscallSucceeds());
   EXPECT_THAT(getxattr(path_, "user.a", BadPointer(), 4), SyscallFailsWithErrno(EFAULT));
   EXPECT_THAT(getxattr(dir_.File("none").c_str(), "user.a", value, 4), SyscallFailsWithErrno(ENOENT));
+}
+
+TEST_F(XattrTest, CapabilitiesOfAFileMustLookLikeSome) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs CAP_SETFCAP";
+  const char* const kName = "security.capability";
+  struct vfs_cap_data two = {.magic_etc = VFS_CAP_REVISION_2, .data = {}};
+  EXPECT_THAT(setxattr(path_, kName, &two, sizeof two, 0), SyscallSucceeds());
+  EXPECT_THAT(setxattr(path_, kName, &two, sizeof two - 1, 0), SyscallFailsWithErrno(EINVAL));
+  EXPECT_THAT(setxattr(path_, kName, "cap", 3, 0), SyscallFailsWithErrno(EINVAL));
+  two.magic_etc = VFS_CAP_REVISION_1;
+  EXPECT_THAT(setxattr(path_, kName, &two, sizeof two, 0), SyscallFailsWithErrno(EINVAL));
 }
 
 TEST_F(XattrTest, PermissionsOfTheUserNamespace) {

@@ -128,9 +128,11 @@ class UnixCore final : public RefCounted {
   static void TellRoom(const std::vector<Ref<UnixCore>>& senders);
   // An empty inbox: the error or the end that a reader gets.
   ErrnoOr<size_t> EmptyLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  ErrnoOr<size_t> CopyStreamLocked(UserBuffer& dst, bool peek, Received* received)
+  // arrived: the files of what is taken, which their owner takes out of flight without this lock.
+  ErrnoOr<size_t> CopyStreamLocked(UserBuffer& dst, bool peek, Received* received, InFlightFiles* arrived)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void TakeControlLocked(Message& message, bool peek, Received* received) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TakeControlLocked(Message& message, bool peek, Received* received, InFlightFiles* arrived)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // For a sender: its peer and its limit.
   struct Target {
     Ref<UnixCore> peer;

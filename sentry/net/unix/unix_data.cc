@@ -169,14 +169,18 @@ ErrnoOr<size_t> UnixCore::EmptyLocked() {
   return Errno::kAgain;
 }
 
-void UnixCore::TakeControlLocked(Message& message, bool peek, Received* received) {
+void UnixCore::TakeControlLocked(Message& message, bool peek, Received* received, InFlightFiles* arrived) {
   if (pass_credentials_) received->control.credentials = message.sender;
   received->from = message.from;
-  if (message.files.empty()) return;
-  received->control.files = peek ? message.files.files() : message.files.Take();
+  if (peek) {
+    received->control.files = message.files.files();
+  } else {
+    *arrived = std::move(message.files);
+  }
 }
 
-ErrnoOr<size_t> UnixCore::CopyStreamLocked(UserBuffer& dst, bool peek, Received* received) {
+ErrnoOr<size_t> UnixCore::CopyStreamLocked(UserBuffer& dst, bool peek, Received* received,
+                                           InFlightFiles* arrived) {
   size_t total = 0;
   for (size_t next = 0; next < messages_.size() && !dst.empty();) {
     Message& message = messages_[next];
@@ -189,7 +193,7 @@ ErrnoOr<size_t> UnixCore::CopyStreamLocked(UserBuffer& dst, bool peek, Received*
     }
     total += *copied;
     const bool had_files = !message.files.empty();
-    TakeControlLocked(message, peek, received);
+    TakeControlLocked(message, peek, received, arrived);
     if (peek) {
       ++next;
     } else {
@@ -207,21 +211,24 @@ ErrnoOr<size_t> UnixCore::CopyStreamLocked(UserBuffer& dst, bool peek, Received*
 
 ErrnoOr<size_t> UnixCore::ReceiveStream(UserBuffer& dst, int flags, Received* received) {
   size_t got;
+  InFlightFiles arrived;
   std::vector<Ref<UnixCore>> unblocked;
   {
     absl::MutexLock lock(&mu_);
     if (state_ != State::kConnected) return Errno::kInval;
     if (dst.empty()) return size_t{0};
     if (messages_.empty()) return EmptyLocked();
-    got = TRY(CopyStreamLocked(dst, (flags & MSG_PEEK) != 0, received));
+    got = TRY(CopyStreamLocked(dst, (flags & MSG_PEEK) != 0, received, &arrived));
     unblocked = TakeUnblockedLocked();
   }
+  if (!arrived.empty()) received->control.files = arrived.Take();
   TellRoom(unblocked);
   return got;
 }
 
 ErrnoOr<size_t> UnixCore::ReceiveMessage(UserBuffer& dst, int flags, Received* received) {
   Message message;
+  InFlightFiles arrived;
   std::vector<Ref<UnixCore>> unblocked;
   size_t copied = 0;
   {
@@ -234,15 +241,16 @@ ErrnoOr<size_t> UnixCore::ReceiveMessage(UserBuffer& dst, int flags, Received* r
     if (type_ == SOCK_SEQPACKET) received->flags |= MSG_EOR;
     if (flags & MSG_PEEK) {
       if (!first.data.empty() && !dst.empty()) copied = TRY(dst.CopyOut(first.data));
-      TakeControlLocked(first, true, received);
+      TakeControlLocked(first, true, received, &arrived);
       return copied;
     }
-    TakeControlLocked(first, false, received);
+    TakeControlLocked(first, false, received, &arrived);
     charged_ -= first.charge();
     message = std::move(first);
     messages_.pop_front();
     unblocked = TakeUnblockedLocked();
   }
+  if (!arrived.empty()) received->control.files = arrived.Take();
   TellRoom(unblocked);
   // As in Linux the message is gone even if its bytes cannot be stored.
   if (!message.data.empty() && !dst.empty()) copied = TRY(dst.CopyOut(message.data));

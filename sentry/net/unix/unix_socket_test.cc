@@ -251,6 +251,22 @@ TEST_F(UnixSocketTest, FilesArriveWithTheirBytesAndStopTheRead) {
   EXPECT_EQ(Receive(*b, 99), "after");
 }
 
+// The search takes the registry's lock and then that of a socket: receiving must not do so the other way round.
+// absl's detector of lock cycles, which tests have on, ends the test if it does.
+TEST_F(UnixSocketTest, ReceivingFilesAndSearchingForRingsLockInOneOrder) {
+  for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
+    Pair pair = NewPair(type), other = NewPair(type);
+    ASSERT_EQ(Send(*pair.first, "x", WithFile(New(SOCK_STREAM))).value(), 1u);
+    Received received;
+    ASSERT_EQ(Receive(*pair.second, 8, 0, &received), "x");
+    EXPECT_EQ(received.control.files.size(), 1u);
+    ASSERT_EQ(Send(*other.first, "y", WithFile(std::move(pair.second))).value(), 1u);
+    CollectRings();  // looks into the socket that has received, since only a message refers to it
+    EXPECT_EQ(InFlightSockets(), 1u);
+    EXPECT_EQ(Receive(*other.second, 8), "y");
+  }
+}
+
 TEST_F(UnixSocketTest, ARingOfSocketsIsFound) {
   auto [a, b] = NewPair(SOCK_STREAM);
   ASSERT_TRUE(Send(*b, "x", WithFile(b)).ok());  // b rides in a's inbox
