@@ -9,10 +9,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <thread>
 
 #include "gofer/protocol/channel.h"
-#include "gofer/protocol/limits.h"
+#include "gofer/protocol/welcome.h"
+#include "gofer/protocol/windows.h"
 #include "sentry/fs/gofer/client.h"
 #include "sentry/fs/gofer/gofer_fs.h"
 #include "sentry/vfs/directory_file.h"
@@ -24,8 +26,6 @@ namespace {
 
 gofer::Reply::ResultCase Wanted(const gofer::Request& request) {
   switch (request.op_case()) {
-    case gofer::Request::kHello:
-      return gofer::Reply::kHello;
     case gofer::Request::kAttach:
       return gofer::Reply::kAttach;
     case gofer::Request::kWalk:
@@ -53,18 +53,19 @@ gofer::Reply::ResultCase Wanted(const gofer::Request& request) {
 class HostileGofer {
  public:
   HostileGofer(UniqueFd socket, const std::vector<gofer::Reply>& replies)
-      : channel_(std::move(socket), gofer::kMaxRequestBytes), replies_(replies), thread_([this] { Run(); }) {}
+      : windows_(*gofer::Windows::Make(1)), replies_(replies) {
+    gofer::Welcome welcome;
+    welcome.add_cpus(-1);
+    welcome.set_max_nodes(16);
+    if (!gofer::SendWelcome(socket.get(), welcome, *windows_, {}).ok()) abort();
+    channel_ = std::make_unique<gofer::ServerChannel>(std::move(socket), windows_, 0);
+    thread_ = std::thread([this] { Run(); });
+  }
   ~HostileGofer() { thread_.join(); }
 
  private:
   gofer::Reply Choose(const gofer::Request& request) {
     gofer::Reply reply;
-    if (request.has_hello()) {
-      reply.mutable_hello()->set_attach_points(1);
-      reply.mutable_hello()->set_max_nodes(16);
-      reply.mutable_hello()->add_cpus(-1);
-      return reply;
-    }
     if (replies_.empty()) return reply;
     for (size_t i = 0; i < replies_.size(); ++i) {
       const gofer::Reply& candidate = replies_[(next_ + i) % replies_.size()];
@@ -77,7 +78,7 @@ class HostileGofer {
 
   void Run() {
     gofer::Request request;
-    for (int calls = 0; channel_.Receive(&request, nullptr).ok(); ++calls) {
+    for (int calls = 0; channel_->Receive(&request, nullptr).ok(); ++calls) {
       const gofer::Reply reply = Choose(request);
       const bool opened =
           reply.has_open() || (reply.has_walk() && reply.walk().opened()) || request.has_create();
@@ -85,11 +86,12 @@ class HostileGofer {
       if (opened)
         file.reset(calls % 5 == 4 ? open("/", O_PATH | O_CLOEXEC) : memfd_create("file", MFD_CLOEXEC));
       const int number = file.get();
-      if (!channel_.Send(reply, std::span(&number, opened ? 1 : 0)).ok()) return;
+      if (!channel_->Send(reply, std::span(&number, opened ? 1 : 0)).ok()) return;
     }
   }
 
-  gofer::Channel channel_;
+  const std::shared_ptr<const gofer::Windows> windows_;
+  std::unique_ptr<gofer::ServerChannel> channel_;
   const std::vector<gofer::Reply>& replies_;
   size_t next_ = 0;
   std::thread thread_;  // last: uses all of the above

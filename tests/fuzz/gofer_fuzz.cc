@@ -90,11 +90,12 @@ void Serve(const std::vector<gofer::Request>& requests) {
   Require(server.ok(), "no server");
   std::thread runner([&] { static_cast<void>((*server)->Run()); });
   {
-    gofer::Peer peer{UniqueFd(pair[1])};
-    peer.Attach(0);
+    const std::unique_ptr<gofer::Peer> peer = gofer::Peer::Open(UniqueFd(pair[1]));
+    Require(peer != nullptr, "no welcome");
+    peer->Attach(0);
     for (const gofer::Request& request : requests) {
-      peer.Call(request);
-      for (const UniqueFd& fd : peer.fds) trees.CheckDescriptor(fd.get());
+      peer->Call(request);
+      for (const UniqueFd& fd : peer->fds) trees.CheckDescriptor(fd.get());
     }
   }
   runner.join();
