@@ -50,6 +50,8 @@ absl::StatusOr<int> RunWait(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunUpdate(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunEvents(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunFeatures(const Globals& globals, const Args& args);
+absl::StatusOr<int> RunInstall(const Globals& globals, const Args& args);
+absl::StatusOr<int> RunUninstall(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunSpec(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunDebug(const Globals& globals, const Args& args);
 

@@ -23,6 +23,8 @@ constexpr Verb kVerbs[] = {
     {"events", "print what a container uses", RunEvents},
     {"features", "print what this runtime can do", RunFeatures},
     {"spec", "write a config.json to begin with", RunSpec},
+    {"install", "make this runsc known to Docker and containerd", RunInstall},
+    {"uninstall", "take back what install has written", RunUninstall},
     {"debug", "look inside: filters, unimplemented ID, tasks ID, gofer ID", RunDebug},
 };
 

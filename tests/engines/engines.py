@@ -76,7 +76,7 @@ def set_up():
 
 if os.geteuid() == 0:
     isolate()
-from harness import PATIENCE, RUNSC, Result, rootfs, wait_until  # noqa: E402  pylint: disable=wrong-import-position
+from harness import PATIENCE, RUNSC, Result, processes, rootfs, wait_until  # noqa: E402  pylint: disable=wrong-import-position
 
 
 def command(*argv, stdin="", timeout=PATIENCE):
@@ -119,6 +119,16 @@ def runsc():
 
 
 @functools.lru_cache(maxsize=None)
+def shim():
+    """A copy of runsc's shim for containerd, beside runsc()'s, which it starts."""
+    path = place("containerd-shim-runsc-v1")
+    shutil.copyfile(os.path.join(os.path.dirname(os.path.realpath(RUNSC)), "shim/containerd-shim-runsc-v1"), path)
+    os.chmod(path, 0o755)
+    runsc()
+    return path
+
+
+@functools.lru_cache(maxsize=None)
 def image_file():
     """The tests' image: the Debian tree of tests/oci, without what nobody runs."""
     path = place("image.tar")
@@ -138,6 +148,8 @@ class Dockerd:
             "cgroup-parent": "/" + os.path.basename(place()), "shutdown-timeout": 1,
         }
         self.configure()
+        shim()
+        os.environ["PATH"] = f"{place()}:{os.environ['PATH']}"  # where containerd looks for shims
         with open(place("dockerd.log"), "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(["dockerd", "--config-file", place("daemon.json")], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, cwd=place())
@@ -172,6 +184,27 @@ class Dockerd:
 @functools.lru_cache(maxsize=None)
 def dockerd():
     return Dockerd()
+
+
+def image_reference():
+    """The image's name in containerd()."""
+    return f"docker.io/library/{IMAGE}:latest"
+
+
+@functools.lru_cache(maxsize=None)
+def containerd():
+    """dockerd's containerd with the tests' image; the arguments that reach it."""
+    reach = ("ctr", "--address", dockerd().containerd, "--namespace", os.path.basename(place()))
+    archive = place("image.oci")
+    must(DOCKER, "save", "--output", archive, IMAGE)
+    must(*reach, "image", "import", archive, timeout=120)
+    os.unlink(archive)
+    return reach
+
+
+def shims(*words):
+    """pids of the shims with these words side by side on their command line."""
+    return {pid for pid, line in processes().items() if "containerd-shim-run" in line and f" {' '.join(words)} " in f"{line} "}
 
 
 class EngineTest(unittest.TestCase):

@@ -1,26 +1,11 @@
 """containerd by ctr, with the runtime as the shim's --runc-binary."""
-import functools
 import itertools
 import json
 import os
 import signal
 
-from engines import DOCKER, IMAGE, both, command, dockerd, must, place, runsc, wait_until
+from engines import both, command, containerd, image_reference, must, runsc, wait_until
 from terminal import Terminal
-
-REFERENCE = f"docker.io/library/{IMAGE}:latest"
-
-
-@functools.lru_cache(maxsize=None)
-def containerd():
-    """The engines' containerd with the tests' image; the arguments that reach it."""
-    reach = ("ctr", "--address", dockerd().containerd, "--namespace", os.path.basename(place()))
-    archive = place("image.oci")
-    must(DOCKER, "save", "--output", archive, IMAGE)
-    must(*reach, "image", "import", archive, timeout=120)
-    os.unlink(archive)
-    return reach
-
 
 class Containerd:
     numbers = itertools.count()
@@ -45,7 +30,7 @@ class Containerd:
         name = f"{self.runtime}-{next(self.numbers)}"
         self.names.append(name)
         binary = runsc() if self.runtime == "runsc" else "/usr/bin/runc"
-        return name, ("run", "--runc-binary", binary, *options, REFERENCE, name, *args)
+        return name, ("run", "--runc-binary", binary, *options, image_reference(), name, *args)
 
     def start(self, *args, options=()):
         name, argv = self.run_arguments(*(args or ("sleep", "1000")), options=("--detach", *options))

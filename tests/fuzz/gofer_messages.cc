@@ -181,7 +181,7 @@ gofer::Request MessageMaker::MakeRequest() {
       request.mutable_read_dir()->set_attr_limit(OneIn(10) ? static_cast<uint32_t>(AnyNumber()) : Below(8));
       return request;
     case 7:
-      for (uint32_t i = Below(5); i > 0; --i) request.mutable_forget()->add_nodes(Id());
+      for (uint32_t i = Below(5); i > 0; --i) request.add_forget(Id());
       return request;
     case 8:
       FillXattr(OneIn(3)   ? request.mutable_get_xattr()
