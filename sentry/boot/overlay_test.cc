@@ -173,7 +173,8 @@ TEST_F(OverlayTest, UnlinkedFilesGoOn) {
 TEST_F(OverlayTest, Xattrs) {
   Put("/f", "lower");
   ASSERT_THAT(vfs::SetXattr(root, At("/f"), "user.one", "1", 0), Succeeds());
-  const std::string capabilities = std::string("\1\0\0\2", 4) + std::string(16, '\0');  // revision 2, effective, none
+  const std::string capabilities =
+      std::string("\1\0\0\2", 4) + std::string(16, '\0');  // revision 2, effective, none
   ASSERT_THAT(vfs::SetXattr(root, At("/f"), "security.capability", capabilities, 0), Succeeds());
   Stack();
   EXPECT_THAT(vfs::RemoveXattr(root, At("/f"), "user.two"), FailsWith(Errno::kNoData));

@@ -251,8 +251,8 @@ TEST_F(UnixSocketTest, FilesArriveWithTheirBytesAndStopTheRead) {
   EXPECT_EQ(Receive(*b, 99), "after");
 }
 
-// The search takes the registry's lock and then that of a socket: receiving must not do so the other way round.
-// absl's detector of lock cycles, which tests have on, ends the test if it does.
+// The search takes the registry's lock and then that of a socket: receiving must not do so the other way
+// round. absl's detector of lock cycles, which tests have on, ends the test if it does.
 TEST_F(UnixSocketTest, ReceivingFilesAndSearchingForRingsLockInOneOrder) {
   for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
     Pair pair = NewPair(type), other = NewPair(type);
