@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "base/error/status.h"
@@ -71,7 +70,7 @@ absl::Status WindowEnd::Take(uint64_t length, google::protobuf::MessageLite* mes
     capacity_ = std::max(static_cast<size_t>(length), kSmallCopy);
     copy_ = std::make_unique_for_overwrite<std::byte[]>(capacity_);
   }
-  memcpy(copy_.get(), window_.data(), length);
+  std::copy_n(window_.data(), length, copy_.get());  // also of nothing
   const bool parsed = message->ParseFromArray(copy_.get(), static_cast<int>(length));
   if (capacity_ > kKeepCopy) {
     copy_.reset();

@@ -259,7 +259,8 @@ TEST_F(HostNodeTest, ListsLargeDirectoriesInPieces) {
     cookie = list->next;
   }
   EXPECT_EQ(seen.size(), 5000u);
-  EXPECT_EQ(pieces, 2);
+  EXPECT_GT(pieces, 1);
+  EXPECT_LT(pieces, 10);
 }
 
 TEST(HostNodeMounts, KernelInterfacesInsideATreeAreSealed) {
