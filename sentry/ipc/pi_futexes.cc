@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "sentry/usermem/user_ptr.h"
 
 namespace cloister::ipc {
@@ -47,7 +48,7 @@ bool PiFutexes::HandOverLocked(const FutexKey& key, bool died) {
   while (!given && !found->second.empty()) {
     const Ref<PiWaiter> waiter = std::move(found->second.front());
     found->second.pop_front();
-    waiters_.fetch_sub(1, std::memory_order_relaxed);
+    waiters_.fetch_sub(1);
     const uint32_t word =
         FUTEX_WAITERS | static_cast<uint32_t>(waiter->tid_) | (died ? FUTEX_OWNER_DIED : 0u);
     given = WriteWord(*waiter->mm_, waiter->addr_, word).ok();
@@ -63,8 +64,25 @@ void PiFutexes::ReleaseLocked(mm::MemoryManager& mm, uint64_t addr, const FutexK
   if (!HandOverLocked(key, died != 0)) static_cast<void>(WriteWord(mm, addr, died));
 }
 
-ErrnoOr<PiFutexes::Progress> PiFutexes::Lock(PiWaiter& waiter, bool try_only, OwnerState owner) {
+void PiFutexes::EnqueueLocked(PiWaiter& waiter) {
+  waiter.state_.store(PiWaiter::State::kWaiting, std::memory_order_release);
+  waiting_[waiter.key_].push_back(Ref<PiWaiter>(&waiter));
+  waiters_.fetch_add(1);  // before its owner is asked after: ExitOwner
+}
+
+void PiFutexes::DequeueLocked(PiWaiter& waiter) {
+  if (RemoveFrom(waiting_, waiter)) waiters_.fetch_sub(1);
+  waiter.state_.store(PiWaiter::State::kIdle, std::memory_order_release);
+}
+
+ErrnoOr<PiFutexes::Progress> PiFutexes::Lock(PiWaiter& waiter, bool exchanged, bool try_only,
+                                             OwnerState owner) {
   absl::MutexLock lock(&mu_);
+  const PiWaiter::State state = waiter.state_.load(std::memory_order_acquire);
+  if (state != PiWaiter::State::kIdle) {
+    if (exchanged || state != PiWaiter::State::kWaiting) return Progress{.next = Next::kQueued};
+    DequeueLocked(waiter);
+  }
   const uint32_t word = TRY(ReadWord(*waiter.mm_, waiter.addr_));
   const pid_t holder = OwnerOf(word);
   if (holder == waiter.tid_) return Errno::kDeadLk;
@@ -74,15 +92,13 @@ ErrnoOr<PiFutexes::Progress> PiFutexes::Lock(PiWaiter& waiter, bool try_only, Ow
     return Progress{.next = Next::kExchange, .expected = word, .desired = taken, .takes = true};
   }
   if (try_only) return Errno::kAgain;
-  const Owner state = owner(holder);
-  if (state == Owner::kNone) return Errno::kSrch;
-  if (state == Owner::kGoes) return Progress{.next = Next::kOwnerIsGoing};
-  if ((word & FUTEX_WAITERS) == 0)
-    return Progress{.next = Next::kExchange, .expected = word, .desired = word | FUTEX_WAITERS};
-  waiter.state_.store(PiWaiter::State::kWaiting, std::memory_order_release);
-  waiting_[waiter.key_].push_back(Ref<PiWaiter>(&waiter));
-  waiters_.fetch_add(1, std::memory_order_relaxed);
-  return Progress{.next = Next::kQueued};
+  EnqueueLocked(waiter);
+  const Owner lives = owner(holder);
+  if (lives != Owner::kLives) DequeueLocked(waiter);
+  if (lives == Owner::kNone) return Errno::kSrch;
+  if (lives == Owner::kGoes) return Progress{.next = Next::kOwnerIsGoing};
+  if ((word & FUTEX_WAITERS) != 0) return Progress{.next = Next::kQueued};
+  return Progress{.next = Next::kExchange, .expected = word, .desired = word | FUTEX_WAITERS};
 }
 
 ErrnoOrVoid PiFutexes::Unlock(mm::MemoryManager& mm, uint64_t addr, const FutexKey& key, pid_t tid) {
@@ -117,7 +133,7 @@ ErrnoOr<int> PiFutexes::MoveLocked(const RequeueRequest& request, int limit) {
       to.push_back(std::move(from.front()));
       from.pop_front();
     }
-    waiters_.fetch_add(most, std::memory_order_relaxed);
+    waiters_.fetch_add(most);
   }
   if (from.empty()) parked_.erase(found);
   return static_cast<int>(most);
@@ -127,7 +143,8 @@ ErrnoOr<PiFutexes::Progress> PiFutexes::Requeue(const RequeueRequest& request, b
                                                 Ref<PiWaiter>* chosen, OwnerState owner) {
   absl::MutexLock lock(&mu_);
   Progress done;
-  if (*chosen) {
+  const bool was_for_first = static_cast<bool>(*chosen);
+  if (was_for_first) {
     const Ref<PiWaiter> winner = std::move(*chosen);
     if (exchanged && RemoveFrom(parked_, *winner)) {
       FinishLocked(*winner, PiWaiter::State::kGranted);
@@ -150,13 +167,23 @@ ErrnoOr<PiFutexes::Progress> PiFutexes::Requeue(const RequeueRequest& request, b
     return Progress{.next = Next::kExchange, .expected = word, .desired = taken, .takes = true};
   }
   if (holder == first->tid_) return Errno::kDeadLk;
-  const Owner state = owner(holder);
-  if (state == Owner::kNone) return Errno::kSrch;
-  if (state == Owner::kGoes) return Progress{.next = Next::kOwnerIsGoing};
+  const bool marked = exchanged && !was_for_first && (word & FUTEX_WAITERS) != 0;
+  return MoveToHeldLocked(request, word, marked, done.count, owner);
+}
+
+// marked: this call set the bit FUTEX_WAITERS, when the owner was alive.
+ErrnoOr<PiFutexes::Progress> PiFutexes::MoveToHeldLocked(const RequeueRequest& request, uint32_t word,
+                                                         bool marked, int count, OwnerState owner) {
+  waiters_.fetch_add(1);  // as in EnqueueLocked
+  const absl::Cleanup moved = [this] { waiters_.fetch_sub(1); };
+  const Owner lives = owner(OwnerOf(word));
+  if (lives == Owner::kNone && !marked) return Errno::kSrch;
+  if (lives == Owner::kGoes && !marked) return Progress{.next = Next::kOwnerIsGoing};
   if ((word & FUTEX_WAITERS) == 0)
     return Progress{.next = Next::kExchange, .expected = word, .desired = word | FUTEX_WAITERS};
-  done.count += TRY(MoveLocked(request, request.most - done.count));
-  return done;
+  count += TRY(MoveLocked(request, request.most - count));
+  if (lives != Owner::kLives) HandOverLocked(request.lock, true);
+  return Progress{.count = count};
 }
 
 bool PiFutexes::RemoveFrom(absl::flat_hash_map<FutexKey, Queue>& queues, PiWaiter& waiter) {
@@ -177,12 +204,8 @@ void PiFutexes::Leave(PiWaiter& waiter) {
   absl::MutexLock lock(&mu_);
   const PiWaiter::State state = waiter.state_.load(std::memory_order_acquire);
   if (state == PiWaiter::State::kWaiting) {
-    if (RemoveFrom(waiting_, waiter)) {
-      waiters_.fetch_sub(1, std::memory_order_relaxed);
-    } else {
-      RemoveFrom(parked_, waiter);
-    }
-    waiter.state_.store(PiWaiter::State::kIdle, std::memory_order_release);
+    RemoveFrom(parked_, waiter);
+    DequeueLocked(waiter);
   } else if (state == PiWaiter::State::kGranted && !waiter.taken_) {
     const ErrnoOr<uint32_t> word = ReadWord(*waiter.mm_, waiter.addr_);
     if (word.ok() && OwnerOf(*word) == waiter.tid_)
@@ -191,12 +214,13 @@ void PiFutexes::Leave(PiWaiter& waiter) {
 }
 
 void PiFutexes::ExitOwner(pid_t tid) {
-  if (waiters_.load(std::memory_order_acquire) == 0) return;
+  if (waiters_.load() == 0) return;  // whoever comes now finds the owner gone
   absl::MutexLock lock(&mu_);
   std::vector<FutexKey> free;
   for (const auto& [key, queue] : waiting_) {
     const ErrnoOr<uint32_t> word = ReadWord(*queue.front()->mm_, queue.front()->addr_);
-    if (word.ok() && (OwnerOf(*word) == tid || OwnerOf(*word) == 0)) free.push_back(key);
+    if (!word.ok() || *word == 0) continue;  // 0: let go of; who waits is on the way to find that out
+    if (OwnerOf(*word) == tid || OwnerOf(*word) == 0) free.push_back(key);
   }
   for (const FutexKey& key : free) HandOverLocked(key, true);
 }

@@ -71,8 +71,10 @@ class PiFutexes {
   enum class Owner { kLives, kGoes, kNone };
   using OwnerState = absl::FunctionRef<Owner(pid_t tid)>;
 
-  // FUTEX_LOCK_PI, FUTEX_TRYLOCK_PI.
-  ErrnoOr<Progress> Lock(PiWaiter& waiter, bool try_only, OwnerState owner) ABSL_LOCKS_EXCLUDED(mu_);
+  // FUTEX_LOCK_PI, FUTEX_TRYLOCK_PI. exchanged: the last step was kExchange, and the word was as expected. A
+  // waiter queues before the bit is set for it: an owner that ends in between leaves it the lock.
+  ErrnoOr<Progress> Lock(PiWaiter& waiter, bool exchanged, bool try_only, OwnerState owner)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // FUTEX_UNLOCK_PI by thread tid.
   ErrnoOrVoid Unlock(mm::MemoryManager& mm, uint64_t addr, const FutexKey& key, pid_t tid)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -106,10 +108,14 @@ class PiFutexes {
   void ReleaseLocked(mm::MemoryManager& mm, uint64_t addr, const FutexKey& key, uint32_t word)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FinishLocked(PiWaiter& waiter, PiWaiter::State state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EnqueueLocked(PiWaiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DequeueLocked(PiWaiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Leave(PiWaiter& waiter) ABSL_LOCKS_EXCLUDED(mu_);
   static bool RemoveFrom(absl::flat_hash_map<FutexKey, Queue>& queues, PiWaiter& waiter);
   bool HasWaitersLocked(const FutexKey& key) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<int> MoveLocked(const RequeueRequest& request, int limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Progress> MoveToHeldLocked(const RequeueRequest& request, uint32_t word, bool marked, int count,
+                                     OwnerState owner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   absl::Mutex mu_;                                                     // above the guest's memory and queues
   absl::flat_hash_map<FutexKey, Queue> waiting_ ABSL_GUARDED_BY(mu_);  // for the lock; none empty

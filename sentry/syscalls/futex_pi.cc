@@ -110,13 +110,15 @@ struct LockPiCall {
 
   Outcome Step(Task& task) {
     if (queued) return AwaitGrant(*waiter.get(), until);
+    bool exchanged = false;
     if (std::exchange(exchanging, false)) {
       if (task.ops_result < 0) return Answer(Errno::kFault);
-      if (asked.takes && static_cast<uint32_t>(task.ops_result) == asked.expected) return Answer(0);
+      exchanged = static_cast<uint32_t>(task.ops_result) == asked.expected;
+      if (exchanged && asked.takes) return Answer(0);
     }
     Owners owners{task, nullptr};
-    const ErrnoOr<PiFutexes::Progress> progress =
-        PiFutexes::Get().Lock(*waiter.get(), try_only, [&](pid_t tid) { return owners.StateOf(tid); });
+    const ErrnoOr<PiFutexes::Progress> progress = PiFutexes::Get().Lock(
+        *waiter.get(), exchanged, try_only, [&](pid_t tid) { return owners.StateOf(tid); });
     if (!progress.ok()) return Answer(progress.error());
     switch (progress->next) {
       case Next::kDone:
