@@ -91,6 +91,8 @@ class GuestThread : public RefCounted {
 
   // Whether HostOp::Kind::kFutex is there. The words' waiters are then the host's.
   virtual bool HasNativeFutexes() const { return false; }
+  // Whether HostOp::Kind::kReadFile is there.
+  virtual bool ReadsFiles() const { return false; }
   // Anyone: it runs, as far as was heard of it, but sleeps in a futex. The guest's own word.
   virtual bool SleepsInFutex() const { return false; }
 

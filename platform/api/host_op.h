@@ -18,10 +18,14 @@ struct HostOp {
     kStoreFpState,     // addr: copies the thread's FP state (Platform::fp_state_size bytes) to addr
     kLoadFpState,      // addr: takes the thread's FP state from there; a bad one faults at resume
     kCompareExchange,  // addr, expected, desired: 32-bit atomic; the result is the value found
-    kFutex,         // word, op, value, deadline or second value, second word, value: any futex(2) but those
-                    // that name an owner. A wait (kFutexWaitv too) is -EINTR after an Interrupt, which is
-                    // then over
-    kFutexWaitv,    // waiters, their number, flags, timeout, clock
+    kFutex,       // word, op, value, deadline or second value, second word, value: any futex(2) but those
+                  // that name an owner. A wait (kFutexWaitv too) is -EINTR after an Interrupt, which is
+                  // then over
+    kFutexWaitv,  // waiters, their number, flags, timeout, clock
+    kReadFile,    // addr, len, offset, file id, (fd: member): pread(2) of all len bytes, or an error (-EIO:
+                // less was there). The thread keeps the last file that it was given so: with fd -1 it is that
+                // one, if it has this id (else -EBADF), which is never another file's. The only operation of
+                // its list
     kStartAfresh,   // FP state, FS, GS and what the stub keeps for itself become a new process'
     kUnpatchCalls,  // undoes every kPatchCall of the process
     kPatchCall,     // addr: makes the call site there (kPatchBytes long, writable) a quick one, if it can
@@ -29,7 +33,7 @@ struct HostOp {
   static constexpr uint64_t kPatchBytes = 7;
   Kind kind = Kind::kMunmap;
   uint64_t args[6] = {};
-  int fd = -1;  // kMmap of a file: the sentry's descriptor; must stay open until the ops are done
+  int fd = -1;  // kMmap of a file, kReadFile: the sentry's descriptor; must stay open until the ops are done
 
   static HostOp Mmap(uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t offset) {
     return {
@@ -55,6 +59,9 @@ struct HostOp {
     return {Kind::kFutex, {word, static_cast<uint64_t>(op), value, static_cast<uint64_t>(until), 0, bitset}};
   }
   static constexpr int64_t kNoDeadline = INT64_MAX;
+  static HostOp ReadFile(uint64_t addr, uint64_t len, uint64_t offset, int fd, uint64_t file_id) {
+    return {Kind::kReadFile, {addr, len, offset, file_id}, fd};
+  }
   static HostOp StartAfresh() { return {Kind::kStartAfresh, {}}; }
   static HostOp UnpatchCalls() { return {Kind::kUnpatchCalls, {}}; }
   static HostOp PatchCall(uint64_t addr) { return {Kind::kPatchCall, {addr}}; }

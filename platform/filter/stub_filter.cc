@@ -53,8 +53,9 @@ constexpr StubRule kRules[] = {
     {SYS_mremap, "mremap", StubAction::kMremap, "the guest's memory; growth checked by the sentry"},
     {SYS_clone, "clone", StubAction::kNotify, "threads and processes, each checked by the sentry"},
     {SYS_arch_prctl, "arch_prctl", StubAction::kArchPrctl, "FS and GS base"},
-    {SYS_close, "close", StubAction::kAllow, "the zygote's listener and boot socket"},
-    {SYS_close_range, "close_range", StubAction::kCloseRange, "lent descriptors, after their mappings"},
+    {SYS_pread64, "pread64", StubAction::kPread, "a file that was lent to be read"},
+    {SYS_close_range, "close_range", StubAction::kCloseRange,
+     "lent descriptors, after their use; the zygote's listener and boot socket"},
     {SYS_sched_yield, "sched_yield", StubAction::kAllow,
      "the guest's own call: nothing but time is given up"},
     {SYS_rt_sigprocmask, "rt_sigprocmask", StubAction::kAllow,
@@ -79,6 +80,7 @@ class Writer {
     Madvise();
     ArchPrctl();
     CloseRange();
+    Pread();
     Futex();
     Sendmsg();
     Ends();
@@ -123,6 +125,8 @@ class Writer {
         return arch_prctl_;
       case StubAction::kCloseRange:
         return close_range_;
+      case StubAction::kPread:
+        return pread_;
       case StubAction::kFutex:
         return futex_;
       case StubAction::kSendmsg:
@@ -203,11 +207,17 @@ class Writer {
     bpf_.Return(SECCOMP_RET_ALLOW);
   }
 
-  // close_range(first, last, flags): the descriptors that the sentry lends, without flags.
+  // pread64(int fd, buffer, count, offset): of what the sentry lends.
+  void Pread() {
+    bpf_.Bind(pread_);
+    bpf_.LoadArgLow(0);  // the kernel takes no more of it
+    bpf_.JumpIfBelow(options_.first_lent_fd, no_sys_);
+    bpf_.Return(SECCOMP_RET_ALLOW);
+  }
+
+  // close_range(first, last, flags): without flags it is as harmless as close(2).
   void CloseRange() {
     bpf_.Bind(close_range_);
-    bpf_.LoadArgLow(0);
-    bpf_.JumpIfBelow(options_.first_lent_fd, no_sys_);
     bpf_.LoadArgLow(2);
     bpf_.JumpIfEqual(0, allow_);
     bpf_.Return(kNoSys);
@@ -251,6 +261,7 @@ class Writer {
   const Label no_sys_ = bpf_.NewLabel(), mmap_ = bpf_.NewLabel(), mremap_ = bpf_.NewLabel();
   const Label mprotect_ = bpf_.NewLabel(), madvise_ = bpf_.NewLabel(), sendmsg_ = bpf_.NewLabel();
   const Label arch_prctl_ = bpf_.NewLabel(), close_range_ = bpf_.NewLabel(), futex_ = bpf_.NewLabel();
+  const Label pread_ = bpf_.NewLabel();
 };
 
 }  // namespace

@@ -15,7 +15,7 @@ struct StubFilterOptions {
   uint64_t gate_return = 0;  // the instruction pointer that the host sees for a call by the gate
   uint32_t doorbell_nr = 0;
   uint32_t boot_fd = 0;        // sendmsg(2) is allowed on this descriptor only
-  uint32_t first_lent_fd = 0;  // close_range(2) and private mappings are allowed from here on
+  uint32_t first_lent_fd = 0;  // pread(2) and private mappings are allowed from here on
 };
 
 // What happens to a host call that comes from the stub's gate. Everything that does not come from
@@ -28,7 +28,8 @@ enum class StubAction : uint8_t {
   kMprotect,    // read, write, execute: allowed; other bits: ENOSYS
   kMadvise,     // harmless advice: allowed; else ENOSYS
   kArchPrctl,   // FS and GS base: allowed; else ENOSYS
-  kCloseRange,  // the descriptors that the sentry lends, without flags: allowed; else ENOSYS
+  kPread,       // of the descriptors that the sentry lends: allowed; else ENOSYS
+  kCloseRange,  // without flags: allowed; else ENOSYS
   kFutex,       // waiting, without further flags: allowed; else ENOSYS
   kSendmsg,     // on the boot socket: allowed; else ENOSYS
 };

@@ -183,6 +183,7 @@ int64_t Space::Run(const HostOp& op) {
     case HostOp::Kind::kLoadFpState:
     case HostOp::Kind::kFutex:
     case HostOp::Kind::kFutexWaitv:
+    case HostOp::Kind::kReadFile:
       return -EINVAL;
   }
   return -EINVAL;

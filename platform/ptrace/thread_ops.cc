@@ -106,6 +106,7 @@ std::optional<int64_t> Thread::RunHere(const platform::HostOp& op) {
       return 0;
     case Kind::kFutex:
     case Kind::kFutexWaitv:
+    case Kind::kReadFile:
       return -EINVAL;
     case Kind::kMmap:
       if (op.fd >= 0) return StartFileMmap(op);

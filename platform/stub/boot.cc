@@ -105,8 +105,8 @@ extern "C" [[noreturn]] void stub_boot(const uint64_t* stack) {
                                   reinterpret_cast<uint64_t>(&program));
   if (listener < 0) Fail(listener == -kEBusy ? kListenerIsTaken : kNoListener);
   SendListener(static_cast<int>(listener));
-  stub_call(__NR_close, static_cast<uint64_t>(listener));
-  stub_call(__NR_close, kBootFd);
+  stub_call(__NR_close_range, static_cast<uint64_t>(listener), static_cast<uint64_t>(listener), 0);
+  stub_call(__NR_close_range, kBootFd, kBootFd, 0);
   stub_trap_once();
   Fail(17);
 }

@@ -56,6 +56,7 @@ enum class OpKind : uint64_t {
   kStartAfresh = 6,
   kFutex = 7,  // HostOp::Kind::kFutex
   kFutexWaitv = 8,
+  kReadFile = 9,  // pread(2) with these arguments, of all that was asked for
 };
 
 struct Op {

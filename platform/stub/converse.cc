@@ -13,10 +13,6 @@ constexpr int kPatience = 1500;
 constexpr uint64_t kTrapFlag = 0x100;
 constexpr int kFutexWait = 0;
 
-uint64_t SlotOf(const Context* context) {
-  return (reinterpret_cast<uint64_t>(context) - kContextBase) / kContextBytes;
-}
-
 bool Replied(Context* context) { return __atomic_load_n(&context->reply, __ATOMIC_ACQUIRE) == kReplied; }
 
 // The doorbell's answer, or the one that comes later. An interrupt is found on the way out.
@@ -86,7 +82,12 @@ void GiveBackLent(Context* context) {
   if (context->keeps == 0) return;
   context->keeps = 0;
   const auto first = static_cast<uint64_t>(LentFd(SlotOf(context)));
-  stub_call(__NR_close_range, first, first + kLentFds - 1, 0);
+  stub_call(__NR_close_range, first, first + kMappedFds - 1, 0);
+}
+
+void GiveBackRead(const Context* context) {
+  const auto fd = static_cast<uint64_t>(ReadFd(SlotOf(context)));
+  stub_call(__NR_close_range, fd, fd, 0);
 }
 
 long Ring(Event event, uint64_t token) {
@@ -124,6 +125,7 @@ void Obey(Context* context, UContext* uc, long answer) {
     }
     if (answer == static_cast<long>(Answer::kExit)) {
       GiveBackLent(context);
+      GiveBackRead(context);
       stub_call(__NR_exit, 0);
     }
     if (answer == static_cast<long>(Answer::kOps) || answer >= kFirstInjectedFd) {

@@ -106,10 +106,16 @@ long Ask(Context* context, Event event);
 // into uc then. Without a frame (uc null) it does not return where one is needed: it reframes.
 void Obey(Context* context, UContext* uc, long answer);
 
+inline uint64_t SlotOf(const Context* context) {
+  return (reinterpret_cast<uint64_t>(context) - kContextBase) / kContextBytes;
+}
+
 long Ring(Event event, uint64_t token);
 // Closes the descriptors that were lent to this thread. They are kept from one mmap(2) to the next, as a
 // library is mapped by several.
 void GiveBackLent(Context* context);
+// And the one that it was lent to read, which it keeps for its next read(2).
+void GiveBackRead(const Context* context);
 [[noreturn]] void Die();
 
 }  // namespace cloister::stub

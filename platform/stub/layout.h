@@ -46,11 +46,13 @@ constexpr uint64_t LaunchAddress(uint64_t slot) { return StackAddress(slot) + kL
 
 inline constexpr int kBootFd = 3;            // a socket; closed when the zygote has booted
 inline constexpr int kArenaFd = 4;           // the memfd of all context regions
-inline constexpr int kFirstInjectedFd = 10;  // from here on: files that the sentry lends for mappings
-inline constexpr int kLentFds = 2;           // for each slot: a program and its interpreter
+inline constexpr int kFirstInjectedFd = 10;  // from here on: files that the sentry lends
+inline constexpr int kMappedFds = 2;         // for each slot: a program and its interpreter, to be mapped,
+inline constexpr int kLentFds = 3;           // and one file that is read
 inline constexpr int kFdLimit = kFirstInjectedFd + kLentFds * static_cast<int>(kSlots) + 1;
 
 constexpr int LentFd(uint64_t slot) { return kFirstInjectedFd + kLentFds * static_cast<int>(slot); }
+constexpr int ReadFd(uint64_t slot) { return LentFd(slot) + kMappedFds; }
 
 // The doorbell: a number that no kernel has a call for; the filter sends it to the sentry.
 inline constexpr uint64_t kDoorbellNr = 4000;

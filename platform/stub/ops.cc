@@ -12,6 +12,7 @@ namespace {
 constexpr long kEFault = 14;
 constexpr long kEInval = 22;
 constexpr long kEIntr = 4;
+constexpr long kEIo = 5;
 constexpr uint64_t kArchSetGs = 0x1001, kArchSetFs = 0x1002, kArchGetGs = 0x1004;  // asm/prctl.h
 constexpr uint64_t kPage = 4096, kStackMargin = 1024;
 constexpr uint64_t kDontNeed = 4;  // MADV_DONTNEED
@@ -71,6 +72,11 @@ long RunHostCall(const Op& op) {
   return result;
 }
 
+long ReadFile(const Op& op) {
+  const long result = stub_call(__NR_pread64, op.args[0], op.args[1], op.args[2], op.args[3]);
+  return result < 0 || static_cast<uint64_t>(result) == op.args[2] ? result : -kEIo;
+}
+
 // As a new process has it. Linux: fpstate_reset.
 void ResetFpState(UContext* uc) {
   uint8_t* fp = FpState(uc);
@@ -85,11 +91,18 @@ void ResetFpState(UContext* uc) {
 
 // Signal stacks below the frame that is in use: their pages become zeroes.
 void ClearStacks(const Context* context) {
-  const uint64_t slot = (reinterpret_cast<uint64_t>(context) - kContextBase) / kContextBytes;
+  const uint64_t slot = SlotOf(context);
   const auto here = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
   const uint64_t used = (here - kStackMargin) / kPage * kPage, next = StackAddress(slot + 1);
   stub_call(__NR_madvise, kStackBase, used - kStackBase, kDontNeed);
   stub_call(__NR_madvise, next, kStackBase + kStackRegionBytes - next, kDontNeed);
+}
+
+// All that was lent, to threads that have ended too, but what this one is to map now.
+void EndLoans(const Context* context) {
+  const uint64_t slot = SlotOf(context);
+  if (slot > 0) stub_call(__NR_close_range, kFirstInjectedFd, static_cast<uint64_t>(LentFd(slot)) - 1, 0);
+  stub_call(__NR_close_range, static_cast<uint64_t>(ReadFd(slot)), ~0u, 0);
 }
 
 long StartAfresh(Context* context, UContext* uc) {
@@ -97,6 +110,7 @@ long StartAfresh(Context* context, UContext* uc) {
   stub_call(__NR_arch_prctl, kArchSetFs, 0);
   stub_call(__NR_arch_prctl, kArchSetGs, reinterpret_cast<uint64_t>(context));
   InitPatchTable();
+  EndLoans(context);
   ClearStacks(context);
   return 0;
 }
@@ -114,6 +128,8 @@ long RunOp(Context* context, UContext* uc, const Op& op) {
     case OpKind::kFutex:
     case OpKind::kFutexWaitv:
       return RunFutexOp(context, uc, op);
+    case OpKind::kReadFile:
+      return ReadFile(op);
     case OpKind::kPatchCall:
       PatchCall(op.args[0]);
       return 0;

@@ -35,6 +35,7 @@ struct Core {
   std::function<void(pid_t)> on_zygote_dead;     // likewise
   bool suggests_patches = true;                  // SystrapOptions'
   bool native_futexes = true;                    // likewise
+  bool native_reads = true;                      // likewise
   ThreadTable threads;
   Turns turns;
   Rests rests{&threads};

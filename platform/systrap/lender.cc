@@ -17,6 +17,7 @@ void Lender::Begin(bool keeps) {
     place.fd = -1;
     place.held = place.held && keeps;
   }
+  read_.fd = -1;
 }
 
 int Lender::NumberFor(int fd) {
@@ -43,18 +44,33 @@ int Lender::NumberFor(int fd) {
   return number(*free);
 }
 
+int Lender::NumberForReading(int fd, uint64_t file_id) {
+  const int number = first_ + stub::kMappedFds;
+  if (read_.held && read_id_ == file_id) return number;
+  if (fd < 0) return -1;
+  read_.fd = fd;
+  read_.held = false;
+  read_id_ = file_id;
+  ++new_;
+  return number;
+}
+
 // True: the last one went with the answer, and the thread is anyone's from then on.
 bool Lender::Give(Listener& listener, uint64_t doorbell, bool send) {
-  for (Place& place : places_) {
-    if (place.fd < 0 || place.held) continue;
-    const int at = first_ + static_cast<int>(&place - places_.data());
-    const bool answers = --new_ == 0 && send;
-    place.held = true;
-    if (answers && listener.AddFdAndSend(doorbell, place.fd, at)) return true;
-    if (!answers && listener.AddFd(doorbell, place.fd, at)) continue;
-    LOG(kWarning, "a file could not be lent as %d: errno %d", at, errno);
-    place.held = false;
+  for (size_t i = 0; i < places_.size(); ++i) {
+    if (GiveOne(listener, doorbell, send, places_[i], first_ + static_cast<int>(i))) return true;
   }
+  return GiveOne(listener, doorbell, send, read_, first_ + stub::kMappedFds);
+}
+
+bool Lender::GiveOne(Listener& listener, uint64_t doorbell, bool send, Place& place, int number) {
+  if (place.fd < 0 || place.held) return false;
+  const bool answers = --new_ == 0 && send;
+  place.held = true;
+  if (answers && listener.AddFdAndSend(doorbell, place.fd, number)) return true;
+  if (!answers && listener.AddFd(doorbell, place.fd, number)) return false;
+  LOG(kWarning, "a file could not be lent as %d: errno %d", number, errno);
+  place.held = false;
   return false;
 }
 

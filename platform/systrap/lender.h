@@ -12,8 +12,8 @@ namespace cloister::systrap {
 
 class Listener;
 
-// The files that one thread's stub holds so that it can map them. Not thread-safe: the thread's owner's, and
-// then the worker's that answers.
+// The files that one thread's stub holds so that it can map them, and the one that it reads. Not thread-safe:
+// the thread's owner's, and then the worker's that answers.
 class Lender {
  public:
   explicit Lender(uint32_t slot) : first_(stub::LentFd(slot)) {}
@@ -23,6 +23,10 @@ class Lender {
   void Begin(bool keeps);
   // The stub's number for the sentry's descriptor fd; -1 if the list has too many.
   int NumberFor(int fd);
+  // HostOp::kReadFile: the file that it is to read, which it keeps until it is lent another one.
+  int NumberForReading(int fd, uint64_t file_id);
+  // The stub gives back what it reads.
+  void EndReading() { read_.held = false; }
   // Whether the stub lacks something of the list.
   bool HasNew() const { return new_ != 0; }
   // Gives what is new to the stub that waits in a doorbell. Where the host has no room for it, the mapping
@@ -40,9 +44,13 @@ class Lender {
   };
 
   bool Give(Listener& listener, uint64_t doorbell, bool send);
+  // The same for one place.
+  bool GiveOne(Listener& listener, uint64_t doorbell, bool send, Place& place, int number);
 
   const int first_;
-  std::array<Place, stub::kLentFds> places_;
+  std::array<Place, stub::kMappedFds> places_;
+  Place read_;
+  uint64_t read_id_ = 0;
   int new_ = 0;
 };
 

@@ -35,6 +35,7 @@ class Systrap final : public platform::Platform {
     core_.on_zygote_dead = options.on_zygote_dead;
     core_.suggests_patches = options.patch;
     core_.native_futexes = options.native_futexes;
+    core_.native_reads = options.native_reads;
   }
   ~Systrap() override;
 

@@ -19,6 +19,7 @@ struct SystrapOptions {
   bool spin = true;                        // workers look at busy threads while a core is free
   platform::Sideline* sideline = nullptr;  // what a worker that keeps a core does besides
   bool native_futexes = true;              // futexes are the host's
+  bool native_reads = true;                // guests read files of the host themselves
   bool patch = true;                       // suggest call sites for HostOp::PatchCall
   // Somebody outside, or the host for want of memory, killed a stub with SIGKILL. On the reaper's thread.
   std::function<void(pid_t)> on_killed_outside;

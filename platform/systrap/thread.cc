@@ -90,6 +90,7 @@ void Thread::GiveQuickIds(const platform::QuickIds& ids) {
 }
 
 bool Thread::HasNativeFutexes() const { return core_->native_futexes; }
+bool Thread::ReadsFiles() const { return core_->native_reads; }
 
 bool Thread::SleepsInFutex() const {
   return state_.load(std::memory_order_relaxed) == State::kRunning &&
@@ -318,6 +319,7 @@ stub::Op Thread::Translate(const platform::HostOp& op) {
       out.kind = stub::OpKind::kCompareExchange;
       break;
     case Kind::kStartAfresh:
+      lender_.EndReading();
       out.kind = stub::OpKind::kStartAfresh;
       break;
     case Kind::kUnpatchCalls:
@@ -331,6 +333,11 @@ stub::Op Thread::Translate(const platform::HostOp& op) {
       break;
     case Kind::kFutexWaitv:
       out.kind = stub::OpKind::kFutexWaitv;
+      break;
+    case Kind::kReadFile:
+      out.kind = stub::OpKind::kReadFile;
+      out.args[0] = static_cast<uint64_t>(lender_.NumberForReading(op.fd, op.args[3]));
+      std::copy_n(op.args, 3, out.args + 1);
       break;
   }
   return out;

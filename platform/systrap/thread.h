@@ -50,6 +50,7 @@ class Thread final : public platform::GuestThread {
   void KillProcess() override { process_->Kill(); }
   bool HasQuickCalls() const override { return true; }
   bool HasNativeFutexes() const override;
+  bool ReadsFiles() const override;
   bool SleepsInFutex() const override;
   void GiveQuickState(const platform::QuickState& state) override;
   void WithholdQuickCalls() override;
@@ -181,9 +182,8 @@ class Thread final : public platform::GuestThread {
   Pending pending_ = Pending::kNothing;
   bool report_ = false;
   uint32_t op_count_ = 0;
-  bool notifies_ = false, sleeps_ = false;  // the operations under way end in a notification, or in a futex
+  bool notifies_ = false, sleeps_ = false, fetches_ = false;  // how the operations end; asks for what is lent
   Lender lender_;
-  bool fetches_ = false;  // the stub is to ask for what is lent
   ExpectedCalls expected_;
   std::array<uint64_t, 6> clone_args_ = {};
   bool clone_expected_ = false;

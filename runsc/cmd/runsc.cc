@@ -24,7 +24,7 @@ constexpr int kUnknownVerb = 3;
 // As they stand on the command line, before they are checked.
 struct RawGlobals {
   std::string root, log, log_format = "text", debug_log, platform, network, file_access = "exclusive",
-                         spin = "on", patch = "on", native_futex = "on";
+                         spin = "on", patch = "on", native_futex = "on", native_read = "on";
   std::string overlay, rootless, cgroup_manager;
   bool debug = false, strace = false, systemd_cgroup = false, version = false;
 };
@@ -48,6 +48,8 @@ void Declare(Flags* flags, RawGlobals* raw) {
   flags->String("patch", &raw->patch, "on or off: whether call sites of a guest's libraries are patched");
   flags->String("native-futex", &raw->native_futex,
                 "on or off: whether the host's futexes serve as the guest's");
+  flags->String("native-read", &raw->native_read,
+                "on or off: whether guests read open files of the host themselves");
   flags->String("overlay2", &raw->overlay, "none, or root:memory: writes to the root stay in memory");
   flags->String("rootless", &raw->rootless, "accepted");
   flags->Bool("systemd-cgroup", &raw->systemd_cgroup, "linux.cgroupsPath names a unit: slice:prefix:name");
@@ -97,6 +99,7 @@ absl::StatusOr<Globals> Check(const RawGlobals& raw) {
   RETURN_IF_ERROR(OneOf("spin", raw.spin, {"on", "off"}));
   RETURN_IF_ERROR(OneOf("patch", raw.patch, {"on", "off"}));
   RETURN_IF_ERROR(OneOf("native-futex", raw.native_futex, {"on", "off"}));
+  RETURN_IF_ERROR(OneOf("native-read", raw.native_read, {"on", "off"}));
   if (!raw.network.empty()) RETURN_IF_ERROR(OneOf("network", raw.network, {"none", "host"}));
   if (!raw.overlay.empty()) RETURN_IF_ERROR(OneOf("overlay2", raw.overlay, {"none", "root:memory"}));
   Globals globals;
@@ -108,6 +111,7 @@ absl::StatusOr<Globals> Check(const RawGlobals& raw) {
   globals.runtime.spin = raw.spin == "on";
   globals.runtime.patch = raw.patch == "on";
   globals.runtime.native_futexes = raw.native_futex == "on";
+  globals.runtime.native_reads = raw.native_read == "on";
   globals.runtime.root_shared = raw.file_access == "shared";
   globals.runtime.root_overlay = raw.overlay == "root:memory";
   globals.runtime.systemd_cgroup = raw.systemd_cgroup;

@@ -163,6 +163,7 @@ absl::StatusOr<control::BootConfig> Creation::MakeBootConfig() {
   config.set_no_spin(!runtime_.spin);
   config.set_no_patch(!runtime_.patch);
   config.set_no_native_futexes(!runtime_.native_futexes);
+  config.set_no_native_reads(!runtime_.native_reads);
   config.set_debug_level(runtime_.debug_level);
   config.set_fd_count(stdio_.pty.has_value() ? 0 : 3);
   config.set_preserved_fds(static_cast<uint32_t>(stdio_.preserved.size()));

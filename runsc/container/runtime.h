@@ -20,6 +20,7 @@ struct Runtime {
   bool spin = true;            // --spin
   bool patch = true;           // --patch
   bool native_futexes = true;  // --native-futex
+  bool native_reads = true;    // --native-read
   bool root_shared = false;    // --file-access=shared
   bool root_overlay = false;   // --overlay2=root:memory
   bool systemd_cgroup = false;

@@ -104,6 +104,7 @@ absl::StatusOr<ChosenPlatform> MakePlatform(const control::BootConfig& config) {
     options.spin = !config.no_spin();
     options.patch = !config.no_patch();
     options.native_futexes = !config.no_native_futexes();
+    options.native_reads = !config.no_native_reads();
     static wait::WorkerSideline sideline;
     options.sideline = &sideline;
     options.on_zygote_dead = EndWithStub;

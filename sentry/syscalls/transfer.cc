@@ -21,6 +21,7 @@ using wait::Poll;
 
 ErrnoOr<Transfer> Transfer::On(Task& task, int fd, bool write, ErrnoOr<UserBuffer> buffer) {
   Transfer transfer;
+  transfer.failed = std::exchange(task.failed_read, std::nullopt);
   transfer.file = TRY(task.GetFile(fd));
   if (write ? !transfer.file->writable() : !transfer.file->readable()) return Errno::kBadf;
   transfer.buffer = TRY(std::move(buffer));
@@ -64,8 +65,26 @@ ErrnoOrVoid Transfer::LimitSize(Task& task) {
   return {};
 }
 
+std::optional<task::ReadHostFile> Transfer::ByItself(Task& task) {
+  const UserBuffer::Range to = buffer.guest_range();
+  if (write || nowait || to.size == 0 || failed || to.addr > task.mm().task_size() - to.size ||
+      !task.ShouldReadItself(*file, to.size))
+    return std::nullopt;
+  const auto read = offset == kAtPosition ? file->BeginHostRead(to.size) : file->HostReadAt(to.size, offset);
+  if (read.host_fd < 0) return std::nullopt;
+  if (file->path()) vfs::FileEvents::TellPath(file->path(), IN_ACCESS);
+  return task::ReadHostFile{to.addr, read, file};
+}
+
+ErrnoOr<size_t> Transfer::ReadOnce() {
+  if (offset != kAtPosition) return file->ReadAt(buffer, offset);
+  if (const auto read = std::exchange(failed, std::nullopt); read && !file->UndoHostRead(*read))
+    return file->ReadAt(buffer, read->offset);
+  return file->Read(buffer);
+}
+
 ErrnoOr<size_t> Transfer::Once(Task& task) {
-  if (!write) return offset == kAtPosition ? file->Read(buffer) : file->ReadAt(buffer, offset);
+  if (!write) return ReadOnce();
   TRY_VOID(LimitSize(task));
   if (file->AsMappable() != nullptr && !task.cred()->Has(CAP_FSETID)) {
     TRY_VOID(vfs::ClearSetIdForWrite(task.MakeCaller(), *file));
@@ -96,6 +115,7 @@ Outcome Transfer::Ending(const ErrnoOr<size_t>& result) {
 }
 
 Outcome Transfer::Step(Task& task) {
+  if (std::optional<task::ReadHostFile> read = ByItself(task)) return *std::move(read);
   ErrnoOr<size_t> result = Once(task);
   if (result.ok() && *result > 0 && file->path()) {
     vfs::FileEvents::TellPath(file->path(), write ? IN_MODIFY : IN_ACCESS);

@@ -2,6 +2,7 @@
 #define CLOISTER_SENTRY_SYSCALLS_TRANSFER_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "base/error/errno_or.h"
 #include "sentry/task/outcome.h"
@@ -20,10 +21,11 @@ struct Transfer {
   usermem::UserBuffer buffer;
   int64_t offset = kAtPosition;
   bool write = false;
-  bool nowait = false;  // RWF_NOWAIT
-  bool append = false;  // RWF_APPEND
-  bool sync = false;    // RWF_SYNC, RWF_DSYNC
-  size_t total = 0;     // written before it blocked
+  bool nowait = false;                                   // RWF_NOWAIT
+  bool append = false;                                   // RWF_APPEND
+  bool sync = false;                                     // RWF_SYNC, RWF_DSYNC
+  size_t total = 0;                                      // written before it blocked
+  std::optional<vfs::FileDescription::HostRead> failed;  // the thread's own attempt
 
   static ErrnoOr<Transfer> On(task::Task& task, int fd, bool write, ErrnoOr<usermem::UserBuffer> buffer);
   ErrnoOrVoid SetOffset(int64_t at);
@@ -34,6 +36,9 @@ struct Transfer {
 
  private:
   ErrnoOr<size_t> Once(task::Task& task);
+  ErrnoOr<size_t> ReadOnce();
+  // The read that the guest's thread is to make itself, if that is possible and pays.
+  std::optional<task::ReadHostFile> ByItself(task::Task& task);
   bool Appends() const { return (file->flags() & O_APPEND) != 0 && file->AsMappable() != nullptr; }
   ErrnoOrVoid LimitSize(task::Task& task);
   task::Outcome Ending(const ErrnoOr<size_t>& result);

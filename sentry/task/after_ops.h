@@ -8,6 +8,7 @@ enum class AfterOps {
   kNothing,
   kPlan,
   kReturnValue,
+  kHostRead,
   kStep,
   kExecStep,
   kSignalFrame,

@@ -35,6 +35,13 @@ struct RunHostOps {
   std::vector<platform::HostOp> ops;
   bool then_step = false;
 };
+// Have the thread itself read a host file for read(2), to addr, and return the length. Where that fails, the
+// call is served again with TaskParts::failed_read set.
+struct ReadHostFile {
+  uint64_t addr = 0;
+  vfs::FileDescription::HostRead read;
+  Ref<vfs::FileDescription> file;
+};
 // clone(2), fork(2), vfork(2), clone3(2): flags have been checked.
 struct CloneControl {
   uint64_t flags = 0;  // CLONE_…, without the exit signal
@@ -61,8 +68,8 @@ struct SigreturnControl {};
 struct ServeControl {};
 
 // The outcome of one run of a handler.
-using Outcome = std::variant<Answer, Block, RunPlan, RunHostOps, CloneControl, ExecControl, ExitControl,
-                             SigreturnControl, ServeControl>;
+using Outcome = std::variant<Answer, Block, RunPlan, RunHostOps, ReadHostFile, CloneControl, ExecControl,
+                             ExitControl, SigreturnControl, ServeControl>;
 
 // Of an ErrnoOr: the value as the guest's return value, or the errno.
 template <typename T>

@@ -92,6 +92,8 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   void Dispatch();
   void Finish(Outcome outcome);
   void FinishPlan(RunPlan run);
+  void FinishHostRead(ReadHostFile read);
+  void OnHostRead(const platform::Trap& trap);
   void ParkOn(const Block& block);
   void StepParked();
   void EndWait();  // lets go of what the wait was on
@@ -105,9 +107,8 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   bool MustSeeEnd() const;  // of the operations of a call that could resume the guest
   void OnOpsDone(const platform::Trap& trap);
   void OnWake() override;
-  bool ParkThread();  // Parker::Park, told to the platform
-  // A call site is patched before its call is served. False: it is not to be.
-  bool StartPatch(uint64_t site);
+  bool ParkThread();               // Parker::Park, told to the platform
+  bool StartPatch(uint64_t site);  // before its call is served; false: it is not to be
   // quick_calls.cc: what the guest settles without a trap.
   void TakeQuickState();
   void GiveQuickIdsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel().tree_mu());
@@ -189,7 +190,6 @@ class Task final : public RefCounted, public TaskSignals, public platform::TrapH
   std::shared_ptr<loader::Program> held_program_;  // Kernel::CreateProcess: not released yet
   int exit_status_ = 0;
   platform::Fault last_fault_;
-
   bool vfork_shares_ = false;  // runs on the memory of a parent that waits (owner)
   std::atomic<bool> vfork_done_{false};
   wait::WaitQueue vfork_queue_;

@@ -130,6 +130,8 @@ void Task::Finish(Outcome outcome) {
     FinishPlan(std::move(*run));
   } else if (const RunHostOps* ops = std::get_if<RunHostOps>(&outcome)) {
     RunOps(ops->then_step ? AfterOps::kStep : AfterOps::kReturnValue, ops->ops);
+  } else if (ReadHostFile* read = std::get_if<ReadHostFile>(&outcome)) {
+    FinishHostRead(std::move(*read));
   } else if (const CloneControl* clone = std::get_if<CloneControl>(&outcome)) {
     Clone(*clone);
   } else if (ExecControl* exec = std::get_if<ExecControl>(&outcome)) {
@@ -160,6 +162,32 @@ void Task::FinishPlan(RunPlan run) {
   const auto ops = plan_.ops;
   const auto keep = plan_.keep;
   RunOps(AfterOps::kPlan, ops, platform::AfterOps::kResume);
+}
+
+// A file that is lent must stay open until the thread has it: it reports then.
+void Task::FinishHostRead(ReadHostFile read) {
+  call_.reset();
+  host_read_ = std::move(read);
+  const auto& what = host_read_.read;
+  const bool is_lent = lent_read_id_ == what.host_id;
+  if (is_lent) host_read_.file.reset();
+  thread_->regs().rax = what.length;
+  const auto op = platform::HostOp::ReadFile(host_read_.addr, what.length, static_cast<uint64_t>(what.offset),
+                                             is_lent ? -1 : what.host_fd, what.host_id);
+  const bool reports = !is_lent || MustSeeEnd();
+  RunOps(AfterOps::kHostRead, {&op, 1}, reports ? platform::AfterOps::kReport : platform::AfterOps::kResume);
+}
+
+void Task::OnHostRead(const Trap& trap) {
+  const Ref<vfs::FileDescription> keep = std::move(host_read_.file);
+  if (trap.result >= 0) {
+    lent_read_id_ = host_read_.read.host_id;
+    EndCall(static_cast<int64_t>(host_read_.read.length));
+    return;
+  }
+  lent_read_id_ = 0;
+  failed_read = host_read_.read;
+  Dispatch();
 }
 
 bool Task::MustSeeEnd() const { return interrupted() || traced() || kernel().tracer() != nullptr; }
@@ -360,12 +388,8 @@ void Task::OnOpsDone(const Trap& trap) {
       }
       plan_.ops.erase(plan_.ops.begin(),
                       plan_.ops.begin() + std::min<size_t>(trap.ops_run, plan_.ops.size()));
-      if (!plan_.ops.empty()) {
-        RunOps(AfterOps::kPlan, plan_.ops);
-      } else {
-        EndCall(static_cast<int64_t>(plan_.result));
-      }
-      return;
+      if (!plan_.ops.empty()) return RunOps(AfterOps::kPlan, plan_.ops);
+      return EndCall(static_cast<int64_t>(plan_.result));
     case AfterOps::kHostSleep:
       if (trap.result == -EINTR) return StepParked();
       EndWait();
@@ -373,6 +397,8 @@ void Task::OnOpsDone(const Trap& trap) {
     case AfterOps::kReturnValue:
       EndCall(trap.result);
       return;
+    case AfterOps::kHostRead:
+      return OnHostRead(trap);
     case AfterOps::kStep: {
       const CurrentTask current(*this);
       ops_result = trap.result;

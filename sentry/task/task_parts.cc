@@ -88,6 +88,15 @@ ErrnoOr<int> TaskParts::InstallFile(Ref<vfs::FileDescription> file, bool cloexec
   return files_->Install(std::move(file), cloexec, 0, Limit(RLIMIT_NOFILE).rlim_cur);
 }
 
+bool TaskParts::ShouldReadItself(const vfs::FileDescription& file, size_t size) {
+  constexpr uint32_t kOften = 4;  // to lend a file costs as much as some reads
+  constexpr size_t kMuch = 32 * 1024;
+  if (last_read_ != &file) reads_of_last_ = 0;
+  last_read_ = &file;
+  if (reads_of_last_ < kOften) ++reads_of_last_;
+  return (reads_of_last_ == kOften || size >= kMuch) && thread_->ReadsFiles();
+}
+
 ErrnoOr<usermem::UserBuffer> TaskParts::Buffer(uint64_t addr, uint64_t size) const {
   const uint64_t end = kUserEnd;
   if (addr > end || size > end - addr) return Errno::kFault;

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -99,6 +100,11 @@ class TaskParts {
   platform::Registers& regs() { return thread_->regs(); }
   // Whether futexes are the host's (owner).
   bool HasNativeFutexes() const { return thread_->HasNativeFutexes(); }
+  // Whether the thread is to read a file of the host itself, if it can: it comes often enough, or for so
+  // much, that it pays to lend it the file (owner).
+  bool ShouldReadItself(const vfs::FileDescription& file, size_t size);
+  // One such read that failed, until the call has been served (owner).
+  std::optional<vfs::FileDescription::HostRead> failed_read;
   // What the operations gave that a call's Step asked for: a value, or -errno (owner).
   int64_t ops_result = 0;
 
@@ -152,6 +158,11 @@ class TaskParts {
   Ref<ipc::IpcNamespace> ipc_;
   Ref<ipc::SemUndoList> sem_undo_;            // owner alone
   std::vector<platform::HostOp> last_wakes_;  // of futexes; owner alone
+  // The thread's own reads; owner alone.
+  ReadHostFile host_read_;     // under way; its file is kept while it is being lent
+  uint64_t lent_read_id_ = 0;  // what was lent last
+  const void* last_read_ = nullptr;
+  uint32_t reads_of_last_ = 0;
   auth::CredRef cred_;
   vfs::Path exe_;
   std::shared_ptr<const vfs::WriteDenial> exe_denial_;  // while it runs, nobody writes it

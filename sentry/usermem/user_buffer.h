@@ -41,6 +41,12 @@ class UserBuffer {
   // The sentry's own memory, at the cursor, where it is that: for one host call without a copy. Else empty.
   std::span<std::byte> kernel_memory() const;
 
+  // What is left of a buffer that is one range of a guest's memory; size 0 where it is not.
+  Range guest_range() const {
+    if (space_ == nullptr || ranges_.size() != 1) return {0, 0};
+    return {ranges_[0].addr + offset_, left_};
+  }
+
   // src → buffer at the cursor, as much as fits; moves the cursor.
   ErrnoOr<size_t> CopyOut(std::span<const std::byte> src);
   // buffer at the cursor → dst, as much as there is; moves the cursor.

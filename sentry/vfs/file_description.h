@@ -92,6 +92,20 @@ class FileDescription : public RefCounted {
   // lseek(2). Default kSPipe.
   virtual ErrnoOr<int64_t> Seek(int64_t offset, int whence);
 
+  // A read that the guest's own thread is to make: of length bytes, which are there, at offset of a file of
+  // the host. Borrowed: open as long as this one. No host_fd: Read and ReadAt it is.
+  struct HostRead {
+    int host_fd = -1;
+    uint64_t host_id = 0;  // no other descriptor's, ever
+    int64_t offset = 0;
+    size_t length = 0;
+  };
+  // At the file's position, which moves on.
+  virtual HostRead BeginHostRead(size_t) { return {}; }
+  virtual HostRead HostReadAt(size_t, int64_t) { return {}; }
+  // What BeginHostRead gave has failed: the position goes back. False: it was moved since.
+  virtual bool UndoHostRead(const HostRead&) { return false; }
+
   virtual wait::Poll Ready() const { return wait::Poll::kIn | wait::Poll::kOut; }
   // Null: always ready, and epoll(7) refuses it (regular files, directories).
   virtual wait::WaitQueue* wait_queue() { return nullptr; }
@@ -163,6 +177,8 @@ class SeekableFile : public FileDescription {
   ErrnoOr<size_t> Read(UserBuffer& dst) override;
   ErrnoOr<size_t> Write(UserBuffer& src) override;
   ErrnoOr<int64_t> Seek(int64_t offset, int whence) override;
+  HostRead BeginHostRead(size_t size) override;
+  bool UndoHostRead(const HostRead& read) override;
   // Atomic with respect to other appenders: WriteAt(Size()) under the inode's append lock.
   ErrnoOr<size_t> Append(UserBuffer& src, int64_t* end) override;
 

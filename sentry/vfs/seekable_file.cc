@@ -14,6 +14,20 @@ ErrnoOr<size_t> SeekableFile::Read(UserBuffer& dst) {
   return done;
 }
 
+SeekableFile::HostRead SeekableFile::BeginHostRead(size_t size) {
+  absl::MutexLock lock(&position_mu_);
+  const HostRead read = HostReadAt(size, position_);
+  position_ += static_cast<int64_t>(read.length);
+  return read;
+}
+
+bool SeekableFile::UndoHostRead(const HostRead& read) {
+  absl::MutexLock lock(&position_mu_);
+  if (position_ != read.offset + static_cast<int64_t>(read.length)) return false;
+  position_ = read.offset;
+  return true;
+}
+
 ErrnoOr<size_t> SeekableFile::Write(UserBuffer& src) {
   absl::MutexLock lock(&position_mu_);
   if ((flags() & O_APPEND) != 0) return Append(src, &position_);

@@ -33,6 +33,7 @@ class GoferOpenFile final : public vfs::SeekableFile, public mm::Mappable {
 
   Ref<vfs::Inode> inode() const override { return file_; }
   ErrnoOr<size_t> ReadAt(vfs::UserBuffer& dst, int64_t offset) override;
+  HostRead HostReadAt(size_t size, int64_t offset) override;
   ErrnoOr<size_t> WriteAt(vfs::UserBuffer& src, int64_t offset) override;
   ErrnoOr<size_t> Append(vfs::UserBuffer& src, int64_t* end) override;
   ErrnoOrVoid Sync(bool data_only) override;

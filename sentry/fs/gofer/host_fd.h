@@ -1,6 +1,8 @@
 #ifndef CLOISTER_SENTRY_FS_GOFER_HOST_FD_H_
 #define CLOISTER_SENTRY_FS_GOFER_HOST_FD_H_
 
+#include <atomic>
+#include <cstdint>
 #include <utility>
 
 #include "base/host/unique_fd.h"
@@ -14,10 +16,15 @@ class HostFd : public RefCounted {
  public:
   HostFd(UniqueFd fd, bool writable) : fd_(std::move(fd)), writable_(writable) {}
   int get() const { return fd_.get(); }
+  // No other one's, ever.
+  uint64_t id() const { return id_; }
   bool writable() const { return writable_; }
 
  private:
+  static inline std::atomic<uint64_t> last_id_{0};
+
   const UniqueFd fd_;
+  const uint64_t id_ = last_id_.fetch_add(1, std::memory_order_relaxed) + 1;
   const bool writable_;
 };
 

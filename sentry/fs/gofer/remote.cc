@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "absl/cleanup/cleanup.h"
 #include "base/host/host_stat.h"
 #include "gofer/protocol/limits.h"
 #include "sentry/fs/gofer/attr.h"
@@ -190,6 +191,9 @@ ErrnoOr<vfs::Ownership> Remote::GetOwnership() {
 ErrnoOrVoid Remote::SetAttr(const vfs::AttrChange& change) {
   Ref<HostFd> old;  // closed behind the lock
   absl::MutexLock lock(&mu_);
+  const absl::Cleanup forget_size = [&] {
+    if (change.size) MayHaveShrunk();
+  };
   const bool size_alone =
       change.size && !change.mode && !change.uid && !change.gid && !change.atime && !change.mtime;
   if (size_alone && writer_) {

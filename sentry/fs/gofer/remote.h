@@ -59,6 +59,11 @@ class Remote {
   // A shared writable mapping may change size and times at any moment from now on.
   void MarkMapped() { always_stale_.store(true, std::memory_order_relaxed); }
 
+  // A size that the file is known to have at least, unless others make it shorter. Cheap.
+  uint64_t least_size() const { return least_size_.load(std::memory_order_relaxed); }
+  void HasAtLeast(uint64_t size) { least_size_.store(size, std::memory_order_relaxed); }
+  void MayHaveShrunk() { HasAtLeast(0); }
+
   // A descriptor to read, or to read and write, as cached or from the gofer. Regular files.
   ErrnoOr<Ref<HostFd>> Open(bool write) ABSL_LOCKS_EXCLUDED(mu_);
   // Keeps a descriptor that came unasked.
@@ -110,6 +115,7 @@ class Remote {
   const mode_t type_;
   std::atomic<bool> stale_{false};
   std::atomic<bool> always_stale_{false};
+  std::atomic<uint64_t> least_size_{0};
   enum class Xattrs { kUnknown, kNone, kSome };
   std::atomic<Xattrs> xattrs_{Xattrs::kUnknown};
 
