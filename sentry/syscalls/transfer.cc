@@ -67,10 +67,12 @@ ErrnoOrVoid Transfer::LimitSize(Task& task) {
 
 std::optional<task::ReadHostFile> Transfer::ByItself(Task& task) {
   const UserBuffer::Range to = buffer.guest_range();
-  if (write || nowait || to.size == 0 || failed || to.addr > task.mm().task_size() - to.size ||
-      !task.ShouldReadItself(*file, to.size))
+  if (write || nowait || to.size == 0 || failed || to.addr > task.mm().task_size() - to.size)
     return std::nullopt;
-  const auto read = offset == kAtPosition ? file->BeginHostRead(to.size) : file->HostReadAt(to.size, offset);
+  const size_t least = task.PaysToReadItself(*file);
+  if (to.size < least) return std::nullopt;
+  const auto read =
+      offset == kAtPosition ? file->BeginHostRead(to.size, least) : file->HostReadAt(to.size, least, offset);
   if (read.host_fd < 0) return std::nullopt;
   if (file->path()) vfs::FileEvents::TellPath(file->path(), IN_ACCESS);
   return task::ReadHostFile{to.addr, read, file};

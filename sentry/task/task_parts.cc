@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <sys/uio.h>
 
+#include <limits>
 #include <utility>
 
 #include "sentry/ipc/futex_manager.h"
@@ -88,13 +89,15 @@ ErrnoOr<int> TaskParts::InstallFile(Ref<vfs::FileDescription> file, bool cloexec
   return files_->Install(std::move(file), cloexec, 0, Limit(RLIMIT_NOFILE).rlim_cur);
 }
 
-bool TaskParts::ShouldReadItself(const vfs::FileDescription& file, size_t size) {
-  constexpr uint32_t kOften = 4;  // to lend a file costs as much as some reads
+size_t TaskParts::PaysToReadItself(const vfs::FileDescription& file) {
+  constexpr uint32_t kOften = 4;  // to lend a file costs as much as some small reads
   constexpr size_t kMuch = 32 * 1024;
+  constexpr size_t kNever = std::numeric_limits<size_t>::max();
   if (last_read_ != &file) reads_of_last_ = 0;
   last_read_ = &file;
   if (reads_of_last_ < kOften) ++reads_of_last_;
-  return (reads_of_last_ == kOften || size >= kMuch) && thread_->ReadsFiles();
+  if (reads_of_last_ == 1 || !thread_->ReadsFiles()) return kNever;  // most files are read once
+  return reads_of_last_ == kOften ? 1 : kMuch;
 }
 
 ErrnoOr<usermem::UserBuffer> TaskParts::Buffer(uint64_t addr, uint64_t size) const {

@@ -100,9 +100,9 @@ class TaskParts {
   platform::Registers& regs() { return thread_->regs(); }
   // Whether futexes are the host's (owner).
   bool HasNativeFutexes() const { return thread_->HasNativeFutexes(); }
-  // Whether the thread is to read a file of the host itself, if it can: it comes often enough, or for so
-  // much, that it pays to lend it the file (owner).
-  bool ShouldReadItself(const vfs::FileDescription& file, size_t size);
+  // A read of a file: from how many bytes on it pays that the thread reads them itself, if the file is the
+  // host's (owner).
+  size_t PaysToReadItself(const vfs::FileDescription& file);
   // One such read that failed, until the call has been served (owner).
   std::optional<vfs::FileDescription::HostRead> failed_read;
   // What the operations gave that a call's Step asked for: a value, or -errno (owner).

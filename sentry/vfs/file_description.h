@@ -100,9 +100,9 @@ class FileDescription : public RefCounted {
     int64_t offset = 0;
     size_t length = 0;
   };
-  // At the file's position, which moves on.
-  virtual HostRead BeginHostRead(size_t) { return {}; }
-  virtual HostRead HostReadAt(size_t, int64_t) { return {}; }
+  // Of size bytes at the file's position, which moves on; none if fewer than `least` are there.
+  virtual HostRead BeginHostRead(size_t /*size*/, size_t /*least*/) { return {}; }
+  virtual HostRead HostReadAt(size_t /*size*/, size_t /*least*/, int64_t /*offset*/) { return {}; }
   // What BeginHostRead gave has failed: the position goes back. False: it was moved since.
   virtual bool UndoHostRead(const HostRead&) { return false; }
 
@@ -177,7 +177,7 @@ class SeekableFile : public FileDescription {
   ErrnoOr<size_t> Read(UserBuffer& dst) override;
   ErrnoOr<size_t> Write(UserBuffer& src) override;
   ErrnoOr<int64_t> Seek(int64_t offset, int whence) override;
-  HostRead BeginHostRead(size_t size) override;
+  HostRead BeginHostRead(size_t size, size_t least) override;
   bool UndoHostRead(const HostRead& read) override;
   // Atomic with respect to other appenders: WriteAt(Size()) under the inode's append lock.
   ErrnoOr<size_t> Append(UserBuffer& src, int64_t* end) override;

@@ -14,9 +14,9 @@ ErrnoOr<size_t> SeekableFile::Read(UserBuffer& dst) {
   return done;
 }
 
-SeekableFile::HostRead SeekableFile::BeginHostRead(size_t size) {
+SeekableFile::HostRead SeekableFile::BeginHostRead(size_t size, size_t least) {
   absl::MutexLock lock(&position_mu_);
-  const HostRead read = HostReadAt(size, position_);
+  const HostRead read = HostReadAt(size, least, position_);
   position_ += static_cast<int64_t>(read.length);
   return read;
 }

@@ -41,7 +41,7 @@ ErrnoOr<Ref<vfs::FileDescription>> GoferFile::Open(const vfs::OpenRequest& reque
   if ((request.flags & O_EXCL) != 0) linkable_.store(false, std::memory_order_relaxed);
   if ((request.flags & O_TRUNC) != 0) {
     if (ftruncate(host->get(), 0) < 0) return HostErrno();
-    remote().MayHaveShrunk();
+    remote().ForgetSize();
     remote().MarkStale();
   }
   return MakeRef<GoferOpenFile>(request, Ref<GoferFile>(this), std::move(host));
@@ -65,25 +65,31 @@ ErrnoOr<size_t> GoferOpenFile::ReadAt(UserBuffer& dst, int64_t offset) {
     at += got;
     return static_cast<size_t>(got);
   });
-  if (done.ok() && !dst.empty() && static_cast<uint64_t>(at) < file_->remote().least_size())
-    file_->remote().MayHaveShrunk();  // by another's doing
-  file_->remote().MarkStale();        // the access time
+  if (done.ok()) NoteSize(static_cast<uint64_t>(at), *done, dst.empty());
+  file_->remote().MarkStale();  // the access time
   return done;
 }
 
-GoferOpenFile::HostRead GoferOpenFile::HostReadAt(size_t size, int64_t offset) {
-  const uint64_t end = static_cast<uint64_t>(offset) + size;
-  uint64_t least = file_->remote().least_size();
-  if (end > least) {
+// A read of so many bytes has ended at `at`. full: there may be more behind.
+void GoferOpenFile::NoteSize(uint64_t at, size_t bytes, bool full) {
+  Remote& remote = file_->remote();
+  const uint64_t known = remote.known_size();
+  if (!full && (bytes > 0 || at < known)) remote.SetKnownSize(at);
+  if (full && at > known) remote.ForgetSize();
+}
+
+GoferOpenFile::HostRead GoferOpenFile::HostReadAt(size_t size, size_t least, int64_t offset) {
+  const auto at = static_cast<uint64_t>(offset);
+  uint64_t end = file_->remote().known_size();
+  if (end == 0 || (at < end && at + size > end)) {
     const ErrnoOr<uint64_t> now = Size();
     if (!now.ok()) return {};
-    least = *now;
-    file_->remote().HasAtLeast(least);
+    end = *now;
+    file_->remote().SetKnownSize(end);
   }
-  if (static_cast<uint64_t>(offset) >= least) return {};
+  if (at >= end || end - at < least) return {};
   file_->remote().MarkStale();  // the access time
-  const uint64_t left = least - static_cast<uint64_t>(offset);
-  return {host_->get(), host_->id(), offset, static_cast<size_t>(std::min<uint64_t>(size, left))};
+  return {host_->get(), host_->id(), offset, static_cast<size_t>(std::min<uint64_t>(size, end - at))};
 }
 
 int GoferOpenFile::SyncFlags() const {
@@ -134,7 +140,7 @@ ErrnoOrVoid GoferOpenFile::Sync(bool data_only) {
 
 ErrnoOrVoid GoferOpenFile::Allocate(int mode, uint64_t offset, uint64_t length) {
   const int done = fallocate(host_->get(), mode, static_cast<off_t>(offset), static_cast<off_t>(length));
-  file_->remote().MayHaveShrunk();
+  file_->remote().ForgetSize();
   file_->remote().MarkStale();
   if (done < 0) return HostErrno();
   return {};

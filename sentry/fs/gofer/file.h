@@ -33,7 +33,7 @@ class GoferOpenFile final : public vfs::SeekableFile, public mm::Mappable {
 
   Ref<vfs::Inode> inode() const override { return file_; }
   ErrnoOr<size_t> ReadAt(vfs::UserBuffer& dst, int64_t offset) override;
-  HostRead HostReadAt(size_t size, int64_t offset) override;
+  HostRead HostReadAt(size_t size, size_t least, int64_t offset) override;
   ErrnoOr<size_t> WriteAt(vfs::UserBuffer& src, int64_t offset) override;
   ErrnoOr<size_t> Append(vfs::UserBuffer& src, int64_t* end) override;
   ErrnoOrVoid Sync(bool data_only) override;
@@ -49,6 +49,7 @@ class GoferOpenFile final : public vfs::SeekableFile, public mm::Mappable {
   ErrnoOr<int64_t> SeekHole(int64_t offset, bool data) override;
 
  private:
+  void NoteSize(uint64_t at, size_t bytes, bool full);
   // pwritev2(2)'s flags for O_SYNC and O_DSYNC.
   int SyncFlags() const;
 

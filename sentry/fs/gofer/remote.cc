@@ -192,7 +192,7 @@ ErrnoOrVoid Remote::SetAttr(const vfs::AttrChange& change) {
   Ref<HostFd> old;  // closed behind the lock
   absl::MutexLock lock(&mu_);
   const absl::Cleanup forget_size = [&] {
-    if (change.size) MayHaveShrunk();
+    if (change.size) ForgetSize();
   };
   const bool size_alone =
       change.size && !change.mode && !change.uid && !change.gid && !change.atime && !change.mtime;

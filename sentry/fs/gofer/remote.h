@@ -59,10 +59,10 @@ class Remote {
   // A shared writable mapping may change size and times at any moment from now on.
   void MarkMapped() { always_stale_.store(true, std::memory_order_relaxed); }
 
-  // A size that the file is known to have at least, unless others make it shorter. Cheap.
-  uint64_t least_size() const { return least_size_.load(std::memory_order_relaxed); }
-  void HasAtLeast(uint64_t size) { least_size_.store(size, std::memory_order_relaxed); }
-  void MayHaveShrunk() { HasAtLeast(0); }
+  // The size that the file had at some time since this sentry made it shorter; 0: not known. Cheap.
+  uint64_t known_size() const { return known_size_.load(std::memory_order_relaxed); }
+  void SetKnownSize(uint64_t size) { known_size_.store(size, std::memory_order_relaxed); }
+  void ForgetSize() { SetKnownSize(0); }
 
   // A descriptor to read, or to read and write, as cached or from the gofer. Regular files.
   ErrnoOr<Ref<HostFd>> Open(bool write) ABSL_LOCKS_EXCLUDED(mu_);
@@ -115,7 +115,7 @@ class Remote {
   const mode_t type_;
   std::atomic<bool> stale_{false};
   std::atomic<bool> always_stale_{false};
-  std::atomic<uint64_t> least_size_{0};
+  std::atomic<uint64_t> known_size_{0};
   enum class Xattrs { kUnknown, kNone, kSome };
   std::atomic<Xattrs> xattrs_{Xattrs::kUnknown};
 

@@ -67,9 +67,9 @@ ErrnoOr<size_t> OverlayOpenFile::ReadAt(UserBuffer& dst, int64_t offset) {
   return TRY(Real())->ReadAt(dst, offset);
 }
 
-OverlayOpenFile::HostRead OverlayOpenFile::HostReadAt(size_t size, int64_t offset) {
+OverlayOpenFile::HostRead OverlayOpenFile::HostReadAt(size_t size, size_t least, int64_t offset) {
   const ErrnoOr<FileDescription*> real = Real();
-  return real.ok() ? (*real)->HostReadAt(size, offset) : HostRead{};
+  return real.ok() ? (*real)->HostReadAt(size, least, offset) : HostRead{};
 }
 
 ErrnoOr<size_t> OverlayOpenFile::WriteAt(UserBuffer& src, int64_t offset) {

@@ -33,7 +33,7 @@ class OverlayOpenFile final : public vfs::SeekableFile, public mm::Mappable {
 
   Ref<vfs::Inode> inode() const override { return file_; }
   ErrnoOr<size_t> ReadAt(vfs::UserBuffer& dst, int64_t offset) override;
-  HostRead HostReadAt(size_t size, int64_t offset) override;
+  HostRead HostReadAt(size_t size, size_t least, int64_t offset) override;
   ErrnoOr<size_t> WriteAt(vfs::UserBuffer& src, int64_t offset) override;
   ErrnoOr<size_t> Append(vfs::UserBuffer& src, int64_t* end) override;
   ErrnoOr<int64_t> Ioctl(const vfs::IoctlRequest& request) override;
