@@ -71,14 +71,14 @@ class CyclesTest(OciTest):
 
     def groups(self):
         """Those of this test's containers in every hierarchy, children last."""
-        tops = [os.path.join(GROUPS, name, self.group) for name in os.listdir(GROUPS)] + [os.path.join(GROUPS, self.group)]
+        tops = [os.path.join(place, self.group) for place, names, _ in os.walk(GROUPS) if self.group in names]
         return [os.path.join(place, name) for top in tops for place, names, _ in os.walk(top) for name in names]
 
     def remove_groups(self):
-        for name in os.listdir(GROUPS) + [""]:
-            top = os.path.join(GROUPS, name, self.group)
-            if os.path.isdir(top):
-                os.rmdir(top)
+        """runsc leaves the parents."""
+        for top in [os.path.join(place, self.group) for place, names, _ in os.walk(GROUPS) if self.group in names]:
+            for place, _, _ in os.walk(top, topdown=False):
+                os.rmdir(place)
 
     def running(self):
         """pid → name of this program's processes."""
@@ -198,6 +198,20 @@ class RandomKillTest(CyclesTest):
                     pass
         life.join()
         return killed
+
+    def test_nothing_is_left_where_the_groups_were_just_made(self):
+        container = self.runtime.new_id()
+        bundle = self.new_bundle(container)
+        self.life(bundle, container)
+        parents = [os.path.join(place, self.group) for place, names, _ in os.walk(GROUPS) if self.group in names]
+        for parent in parents:
+            with self.subTest(parent=parent):
+                with self.begin("create", bundle, container) as process:
+                    while process.poll() is None and not os.path.exists(os.path.join(parent, container)):
+                        pass
+                    process.kill()
+                self.assertEqual((0, ""), self.call("delete", "--force", container))
+                self.check_nothing_left([bundle], [self.place, self.runtime.root])
 
     def test_nothing_is_left_of_what_was_killed(self):
         seed = int(os.environ.get("CLOISTER_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
