@@ -35,7 +35,7 @@
 namespace cloister::container {
 namespace {
 
-constexpr absl::Duration kStartPatience = absl::Seconds(60);
+constexpr absl::Duration kStartPatience = absl::Seconds(30);
 constexpr absl::Duration kKillPatience = absl::Seconds(10);
 
 // One container on its way; ends what it has begun, unless Keep is called.
