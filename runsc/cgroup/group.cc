@@ -102,18 +102,25 @@ absl::Status RemoveTree(const std::string& directory, absl::Time deadline) {
 
 }  // namespace
 
-absl::StatusOr<Group> Group::Create(const std::vector<Hierarchy>& hierarchies, const std::string& place) {
+Group Group::Plan(const std::vector<Hierarchy>& hierarchies, const std::string& place) {
   Group group;
   for (const Hierarchy& hierarchy : hierarchies) {
     const std::string directory = DirectoryIn(hierarchy, place);
     if (hierarchy.unified()) group.directories_[""] = directory;
     for (const std::string& controller : hierarchy.controllers) group.directories_[controller] = directory;
-    const absl::Status made = MakeGroups(hierarchy, directory);
-    if (made.ok()) continue;
-    group.Remove(absl::ZeroDuration()).IgnoreError();
-    return made;
   }
   return group;
+}
+
+absl::Status Group::Make(const std::vector<Hierarchy>& hierarchies) const {
+  for (const Hierarchy& hierarchy : hierarchies) {
+    const std::string directory = DirectoryOf(hierarchy.unified() ? "" : hierarchy.controllers.front());
+    const absl::Status made = MakeGroups(hierarchy, directory);
+    if (made.ok()) continue;
+    Remove(absl::ZeroDuration()).IgnoreError();
+    return made;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Group::Join() const {

@@ -23,8 +23,10 @@ class Group {
   Group() = default;
   explicit Group(Directories directories) : directories_(std::move(directories)) {}
 
-  // Makes what is missing; parents too, which stay.
-  static absl::StatusOr<Group> Create(const std::vector<Hierarchy>& hierarchies, const std::string& place);
+  // Where the groups of this place are to be; nothing is made yet.
+  static Group Plan(const std::vector<Hierarchy>& hierarchies, const std::string& place);
+  // Makes what is missing of a plan for these hierarchies; parents too, which stay.
+  absl::Status Make(const std::vector<Hierarchy>& hierarchies) const;
 
   const Directories& directories() const { return directories_; }
 

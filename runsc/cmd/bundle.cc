@@ -9,6 +9,7 @@ namespace cloister::cmd {
 
 void BundleFlags::Declare(Flags* flags) {
   flags->String("bundle,b", &bundle, "directory with config.json; the current one if not given");
+  flags->String("config,f", &config, "file to read instead of the bundle's config.json");
   flags->String("console-socket", &console_socket, "unix socket that receives the terminal's master");
   flags->String("pid-file", &pid_file, "file to write the process id to");
   flags->Int("preserve-fds", &preserve_fds, "hand on so many more descriptors, from 3");
@@ -30,7 +31,8 @@ absl::StatusOr<container::CreateOptions> LoadBundle(const BundleFlags& flags, co
   if (!flags.pid_file.empty()) options.pid_file = TRY_STATUS(AbsolutePath(flags.pid_file));
   options.console_socket = flags.console_socket;
   options.preserve_fds = flags.preserve_fds;
-  const std::string path = absl::StrCat(options.bundle, "/config.json");
+  const std::string path =
+      flags.config[0] == '/' ? flags.config : absl::StrCat(options.bundle, "/", flags.config);
   absl::StatusOr<std::string> text = spec::ReadTextFile(path);
   if (absl::IsNotFound(text.status())) {
     return absl::NotFoundError(absl::StrCat("JSON specification file ", path, " not found"));

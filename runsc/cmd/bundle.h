@@ -12,6 +12,7 @@ namespace cloister::cmd {
 // The options that create and run share.
 struct BundleFlags {
   std::string bundle;
+  std::string config = "config.json";  // seen from the bundle
   std::string console_socket;
   std::string pid_file;
   int preserve_fds = 0;

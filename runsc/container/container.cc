@@ -15,9 +15,13 @@
 namespace cloister::container {
 namespace {
 
-constexpr absl::Duration kCallPatience = absl::Seconds(10);
+// For what opens files of the container first; for everything else; for what has another way where the sentry
+// is stuck.
+constexpr absl::Duration kProgramPatience = absl::Seconds(10);
+constexpr absl::Duration kCallPatience = absl::Seconds(5);
 constexpr absl::Duration kStatusPatience = absl::Seconds(2);
 constexpr absl::Duration kLockPatience = absl::Seconds(10);
+constexpr absl::Duration kForcePatience = absl::Seconds(3);
 constexpr absl::Duration kKillPatience = absl::Seconds(10);
 // How long gofer and monitor get to notice that the sentry is gone.
 constexpr absl::Duration kFollowPatience = absl::Seconds(2);
@@ -26,6 +30,18 @@ absl::Status NotRunning() { return absl::FailedPreconditionError("container not 
 
 bool IsTransportError(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
+absl::Duration PatienceFor(const control::Request& request) {
+  switch (request.kind_case()) {
+    case control::Request::kStart:
+    case control::Request::kExec:
+      return kProgramPatience;
+    case control::Request::kSignal:
+      return request.signal().signal() == SIGKILL ? kStatusPatience : kCallPatience;
+    default:
+      return kCallPatience;
+  }
 }
 
 }  // namespace
@@ -70,9 +86,9 @@ spec::Status Container::Status() const {
 
 absl::StatusOr<control::Reply> Container::Call(const control::Request& request,
                                                std::span<const int> fds) const {
-  sandbox::ControlClient client =
-      TRY_STATUS(sandbox::ControlClient::Connect(directory_.path(), kCallPatience));
-  return client.Call(request, kCallPatience, fds);
+  const absl::Duration patience = PatienceFor(request);
+  sandbox::ControlClient client = TRY_STATUS(sandbox::ControlClient::Connect(directory_.path(), patience));
+  return client.Call(request, patience, fds);
 }
 
 absl::Status Container::RunStartHooks(const spec::Spec& spec) {
@@ -161,12 +177,21 @@ absl::Status Container::EndProcesses() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<UniqueFd> Container::LockToDelete(bool force) {
+  absl::StatusOr<UniqueFd> lock = directory_.Lock(force ? kForcePatience : kLockPatience);
+  if (!force || !absl::IsDeadlineExceeded(lock.status())) return lock;
+  // Its holder may wait for a stuck sandbox, and gives up when that is gone.
+  if (absl::StatusOr<spec::State> now = directory_.LoadState(); now.ok()) state_ = *std::move(now);
+  RETURN_IF_ERROR(EndProcesses());
+  return directory_.SeizeLock(kForcePatience);
+}
+
 absl::Status Container::Delete(bool force) {
-  const UniqueFd lock = TRY_STATUS(directory_.Lock(kLockPatience));
+  const UniqueFd lock = TRY_STATUS(LockToDelete(force));
   // What was read before the lock may be older than what its holder did.
   if (absl::StatusOr<spec::State> now = directory_.LoadState(); now.ok()) state_ = *std::move(now);
-  const spec::Status status = Status();
-  if (!force && status != spec::Status::kStopped && status != spec::Status::kCreated && state_.ready) {
+  const spec::Status status = force ? spec::Status::kStopped : Status();
+  if (status != spec::Status::kStopped && status != spec::Status::kCreated && state_.ready) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot delete container ", state_.id,
                      " that is not stopped: ", std::string(spec::StatusName(status))));

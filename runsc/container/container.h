@@ -65,6 +65,7 @@ class Container {
       : directory_(std::move(directory)), state_(std::move(state)) {}
 
   spec::Status StatusFromSentry() const;
+  absl::StatusOr<UniqueFd> LockToDelete(bool force);
   absl::Status EndProcesses();
   absl::Status ChangePause(bool pause);
   // What they run is the container's own and must not run on the host. A failure ends the container.

@@ -35,7 +35,7 @@
 namespace cloister::container {
 namespace {
 
-constexpr absl::Duration kStartPatience = absl::Seconds(60);
+constexpr absl::Duration kStartPatience = absl::Seconds(30);
 constexpr absl::Duration kKillPatience = absl::Seconds(10);
 
 // One container on its way; ends what it has begun, unless Keep is called.
@@ -57,6 +57,7 @@ class Creation {
   absl::Status RunCreateHooks();
   absl::Status Finish();
   void InitState();
+  absl::Status MakeGroups();
   absl::Status Identify(pid_t pid, spec::ProcessId* process);
 
   const Runtime& runtime_;
@@ -178,8 +179,17 @@ void Creation::InitState() {
   state_.rootfs = rootfs_;
   state_.created = FormatNow();
   state_.annotations = options_.spec.annotations;
-  state_.cgroups = group_.directories();
   state_.owner = geteuid() == 0 ? "root" : absl::StrCat(geteuid());
+}
+
+absl::Status Creation::MakeGroups() {
+  const auto note = [this](const cgroup::Group& planned) {
+    state_.cgroups = planned.directories();
+    return directory_->SaveState(state_);
+  };
+  group_ = TRY_STATUS(MakeGroup(options_.spec, options_.id, runtime_.systemd_cgroup, note));
+  if (!group_.directories().empty()) return absl::OkStatus();
+  return note(group_);
 }
 
 absl::Status Creation::Identify(pid_t pid, spec::ProcessId* process) {
@@ -273,10 +283,9 @@ absl::StatusOr<CreatedContainer> Creation::Run() {
   stdio_ = TRY_STATUS(
       MakeStdio(*options_.spec.process, options_.console_socket, options_.attached, options_.preserve_fds));
   RETURN_IF_ERROR(OpenRoot());
-  group_ = TRY_STATUS(MakeGroup(options_.spec, options_.id, runtime_.systemd_cgroup));
   InitState();
   RETURN_IF_ERROR(directory_->SaveConfig(options_.config_text));
-  RETURN_IF_ERROR(directory_->SaveState(state_));
+  RETURN_IF_ERROR(MakeGroups());
   control_socket_ = TRY_STATUS(sandbox::ListenForControl(directory_->path()));
   RETURN_IF_ERROR(StartProcesses());
   AdjustOomScores();

@@ -9,10 +9,14 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/error/status.h"
+#include "base/log/log.h"
 #include "runsc/sandbox/control_client.h"
+#include "runsc/sandbox/process.h"
 
 namespace cloister::container {
 namespace {
@@ -31,6 +35,28 @@ absl::Status MakeDirectories(const std::string& path, mode_t mode) {
   }
   if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST) return HostErrorNow(absl::StrCat("mkdir ", path));
   return absl::OkStatus();
+}
+
+// The calling process into the lock's file, whose holder it is.
+void SignLock(int file) {
+  const absl::StatusOr<spec::ProcessId> self = sandbox::IdentifyProcess(getpid());
+  if (!self.ok()) return;
+  const std::string text = absl::StrCat(self->pid, " ", self->start_time, "\n");
+  if (ftruncate(file, 0) == 0) {
+    [[maybe_unused]] const ssize_t written = pwrite(file, text.data(), text.size(), 0);
+  }
+}
+
+absl::StatusOr<spec::ProcessId> LockHolder(const std::string& path) {
+  const std::string text = TRY_STATUS(spec::ReadTextFile(path));
+  const std::vector<absl::string_view> words =
+      absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty());
+  spec::ProcessId holder;
+  if (words.size() != 2 || !absl::SimpleAtoi(words[0], &holder.pid) ||
+      !absl::SimpleAtoi(words[1], &holder.start_time) || holder.pid == getpid()) {
+    return absl::NotFoundError("nobody has signed the lock");
+  }
+  return holder;
 }
 
 absl::Status DoesNotExist() { return absl::NotFoundError("container does not exist"); }
@@ -84,7 +110,18 @@ absl::StatusOr<UniqueFd> Directory::Lock(absl::Duration patience) const {
   const bool same =
       fstat(file.get(), &held) == 0 && stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino;
   if (!same) return DoesNotExist();
+  SignLock(file.get());
   return file;
+}
+
+absl::StatusOr<UniqueFd> Directory::SeizeLock(absl::Duration patience) const {
+  absl::StatusOr<UniqueFd> lock = Lock(patience);
+  if (!absl::IsDeadlineExceeded(lock.status())) return lock;
+  const absl::StatusOr<spec::ProcessId> holder = LockHolder(absl::StrCat(path_, "/", kLockFile));
+  if (!holder.ok()) return lock;
+  LOG(kWarning, "%s: process %d kept the container's lock and is killed", path_, holder->pid);
+  RETURN_IF_ERROR(sandbox::KillAndWait(*holder, patience));
+  return Lock(patience);
 }
 
 bool Directory::IsLocked() const {

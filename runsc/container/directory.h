@@ -16,7 +16,7 @@ namespace cloister::container {
 //   state.json    who the processes are; replaced by rename, so readers need no lock
 //   config.json   the bundle's as it was at create
 //   control.sock  the sentry's
-//   lock          flock(2): held by whoever changes the container
+//   lock          flock(2): held by whoever changes the container; says who that is
 class Directory {
  public:
   // Already exists if there is one, which stays as it is.
@@ -29,6 +29,8 @@ class Directory {
   // Held until the returned descriptor is closed. Deadline exceeded if somebody else keeps it, not
   // found if the container went away meanwhile.
   absl::StatusOr<UniqueFd> Lock(absl::Duration patience) const;
+  // For one who has to have it: a holder that does not let go in time is stopped or stuck, and is killed.
+  absl::StatusOr<UniqueFd> SeizeLock(absl::Duration patience) const;
   // Whether somebody holds the lock now.
   bool IsLocked() const;
 

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <vector>
+
 #include "base/error/status.h"
 #include "base/log/log.h"
 
@@ -13,19 +15,27 @@ namespace {
 constexpr int kFixedTasks = 24;
 constexpr int kTasksPerCpu = 3;  // a worker of the sentry's, its watcher, a worker of the gofer's
 
-absl::StatusOr<cgroup::Group> Make(const spec::Spec& spec, const std::string& id, bool systemd) {
+using Note = std::function<absl::Status(const cgroup::Group&)>;
+
+absl::StatusOr<cgroup::Group> Make(const spec::Spec& spec, const std::string& id, bool systemd,
+                                   const Note& note) {
   const std::string place = TRY_STATUS(cgroup::PlaceOf(spec.cgroups_path, id, systemd));
-  return cgroup::Group::Create(TRY_STATUS(cgroup::FindHierarchies()), place);
+  const std::vector<cgroup::Hierarchy> hierarchies = TRY_STATUS(cgroup::FindHierarchies());
+  const cgroup::Group group = cgroup::Group::Plan(hierarchies, place);
+  RETURN_IF_ERROR(note(group));
+  RETURN_IF_ERROR(group.Make(hierarchies));
+  return group;
 }
 
 }  // namespace
 
 int SandboxTasks() { return kFixedTasks + kTasksPerCpu * static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)); }
 
-absl::StatusOr<cgroup::Group> MakeGroup(const spec::Spec& spec, const std::string& id, bool systemd) {
+absl::StatusOr<cgroup::Group> MakeGroup(const spec::Spec& spec, const std::string& id, bool systemd,
+                                        const Note& note) {
   const bool unlimited = spec.resources == spec::Resources();
   if (unlimited && spec.cgroups_path.empty()) return cgroup::Group();
-  absl::StatusOr<cgroup::Group> group = Make(spec, id, systemd);
+  absl::StatusOr<cgroup::Group> group = Make(spec, id, systemd, note);
   if (!group.ok() && unlimited && geteuid() != 0) {
     LOG(kWarning, "cgroup: %s", FirstLine(group.status()));
     return cgroup::Group();

@@ -119,8 +119,17 @@ absl::StatusOr<Exit> Reaper::Run(const Command& command) {
     waiter->done.Notify();
   });
   if (!pid.ok()) return pid.status();
+  if (waiter->done.WaitForNotificationWithTimeout(command.patience)) return waiter->exit;
+  KillIfWaiting(*pid);
   waiter->done.WaitForNotification();
-  return waiter->exit;
+  return absl::DeadlineExceededError(
+      absl::StrCat("no end after ", absl::FormatDuration(command.patience), ", killed"));
+}
+
+// Not yet reaped, its number is nobody else's.
+void Reaper::KillIfWaiting(pid_t pid) {
+  absl::MutexLock lock(&mu_);
+  if (waiting_.count(pid) != 0) kill(pid, SIGKILL);
 }
 
 void Reaper::Watch(pid_t pid, OnExit on_exit) {

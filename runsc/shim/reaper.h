@@ -24,11 +24,12 @@ struct Exit {
 
 // A program to run. Descriptors that are not listed are closed in it, if they are close-on-exec.
 struct Command {
-  std::vector<std::string> argv;         // argv[0] is the program's path
-  std::string directory;                 // empty: the caller's
-  std::vector<std::string> environment;  // "NAME=value", on top of the caller's
-  std::vector<int> fds;                  // the caller's descriptors that become 0, 1, 2 …
-  bool dies_with_caller = false;         // with the calling thread: PR_SET_PDEATHSIG
+  std::vector<std::string> argv;                       // argv[0] is the program's path
+  std::string directory;                               // empty: the caller's
+  std::vector<std::string> environment;                // "NAME=value", on top of the caller's
+  std::vector<int> fds;                                // the caller's descriptors that become 0, 1, 2 …
+  bool dies_with_caller = false;                       // with the calling thread: PR_SET_PDEATHSIG
+  absl::Duration patience = absl::InfiniteDuration();  // Run: killed after that
 };
 
 // The parent of all processes that the shim starts, and of those that they leave behind (subreaper): a
@@ -44,7 +45,7 @@ class Reaper {
   // Starts it. on_exit runs once, on the reaper's thread, and must not wait for other processes.
   absl::StatusOr<pid_t> Spawn(const Command& command, OnExit on_exit) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Spawn, and wait for its end.
+  // Spawn, and wait for its end. Deadline exceeded where it had to be killed.
   absl::StatusOr<Exit> Run(const Command& command) ABSL_LOCKS_EXCLUDED(mu_);
 
   // While one lives, the ends of unknown processes are kept: create it before the command that leaves a
@@ -64,6 +65,7 @@ class Reaper {
   void Watch(pid_t pid, OnExit on_exit) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  void KillIfWaiting(pid_t pid) ABSL_LOCKS_EXCLUDED(mu_);
   void Expect(int change) ABSL_LOCKS_EXCLUDED(mu_);
   void Loop() ABSL_LOCKS_EXCLUDED(mu_);
   void Reap(pid_t pid) ABSL_LOCKS_EXCLUDED(mu_);

@@ -14,6 +14,13 @@ namespace cloister::shim {
 namespace {
 
 constexpr size_t kMaxOutput = 1 << 20;
+// runsc has deadlines of its own; this is for a runsc that is stopped itself.
+constexpr absl::Duration kPatience = absl::Seconds(60);
+
+// Hooks may take as long as they like.
+bool RunsHooks(const std::string& verb) {
+  return verb == "create" || verb == "start" || verb == "exec" || verb == "delete";
+}
 
 // A file in memory rather than a pipe: nobody has to read while the command runs.
 absl::StatusOr<UniqueFd> MemoryFile(const std::string& content) {
@@ -73,9 +80,12 @@ absl::Status RunscCommand::Run(std::string_view what, const std::vector<std::str
   const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   std::vector<int> fds = stdio;
   if (fds.empty()) fds = {null.get(), null.get(), null.get()};
-  return Failure(
-      what, reaper_->Run(
-                {.argv = Argv(args), .directory = bundle_, .fds = std::move(fds), .dies_with_caller = true}));
+  return Failure(what, reaper_->Run({.argv = Argv(args),
+                                     .directory = bundle_,
+                                     .environment = {},
+                                     .fds = std::move(fds),
+                                     .dies_with_caller = true,
+                                     .patience = RunsHooks(args[0]) ? absl::InfiniteDuration() : kPatience}));
 }
 
 absl::StatusOr<std::string> RunscCommand::Output(std::string_view what, const std::vector<std::string>& args,

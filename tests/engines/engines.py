@@ -7,6 +7,7 @@ By hand: `engines.py COMMAND…` runs a command inside, with dockerd up and DOCK
 Environment: RUNSC, CLOISTER_ROOTFS or CLOISTER_CACHE as in tests/oci; RUNSC_FLAGS are added to every call of RUNSC.
 """
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -16,12 +17,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../oci"))
 INSIDE = "CLOISTER_ENGINES_INSIDE"  # the directory that is ours
 GROUPS = "/sys/fs/cgroup"
+PODMAN = "libpod_parent"
 IMAGE = "debian"
 DOCKER = "/usr/bin/docker"  # Debian's, whatever else is in the PATH
 PRUNED = ["./dev/*", "./usr/include", "./usr/lib/gcc", "./usr/lib/git-core", "./usr/lib/x86_64-linux-gnu/*.a",
@@ -34,20 +37,35 @@ def cgroups(name):
     return [place for top in tops for place, _, _ in os.walk(top)]
 
 
+def remove_groups(name):
+    """The processes in them may still be on their way out."""
+    for _ in range(200):
+        for group in reversed(cgroups(name)):
+            with contextlib.suppress(OSError):
+                os.rmdir(group)
+        if not cgroups(name):
+            return
+        time.sleep(0.05)  # NOLINT(sleep): polls
+    raise AssertionError(f"in use: {cgroups(name)}")
+
+
 def isolate():
     """Runs this very command line inside and ends as it does; inside, sets things up and returns."""
     if os.environ.get(INSIDE):
         set_up()
         return
     place = f"/var/lib/cloister-engines-{os.getpid()}"
-    mine = [os.path.basename(place)] + [name for name in ("libpod_parent",) if not cgroups(name)]
+    podman_was_here = cgroups(PODMAN)
     os.mkdir(place, 0o755)
     try:
         status = subprocess.run(["unshare", "--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc",
                                  sys.executable, *sys.orig_argv[1:]], env={**os.environ, INSIDE: place}, check=False).returncode
     finally:
-        for group in [group for name in mine for group in reversed(cgroups(name))]:
-            os.rmdir(group)
+        remove_groups(os.path.basename(place))
+        if not podman_was_here:
+            for group in reversed(cgroups(PODMAN)):
+                with contextlib.suppress(OSError):  # the group of others that run at the same time
+                    os.rmdir(group)
         shutil.rmtree(place)
     os._exit(status if status >= 0 else 128 - status)
 

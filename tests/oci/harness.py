@@ -222,8 +222,9 @@ class Leftovers:
                 running.add((pid, line))
         with open("/proc/mounts", encoding="utf-8") as mounts:
             mounted = set(mounts.read().splitlines())
+        # Every container of a test has this process's number in its name, and so have its groups.
         groups = {os.path.join(place, name) for place, names, _ in os.walk("/sys/fs/cgroup") for name in names
-                  if "/cloister-engines-" not in os.path.join(place, name)}  # tests/engines cleans up after itself
+                  if f"-{os.getpid()}" in os.path.join(place, name)}
         return running, mounted, groups, set(os.listdir(self.runtime.root))
 
     def problems(self):

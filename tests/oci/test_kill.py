@@ -1,4 +1,5 @@
 """kill -9 of any one process of a sandbox takes all of it down and leaves nothing (checked by the base class)."""
+import json
 import os
 import signal
 import subprocess
@@ -88,6 +89,16 @@ class KillTest(OciTest):
     def test_monitor(self):
         self.need_sandbox()
         self.kill_named("runsc-monitor")
+
+    def test_monitor_of_what_has_not_started(self):
+        self.need_sandbox()
+        container = self.runsc.new_id()
+        self.assertEqual(0, self.runsc.call_quietly("create", "--bundle", self.bundle(self.WORK), container).status)
+        with open(os.path.join(self.runsc.root, container, "state.json"), encoding="utf-8") as text:
+            state = json.load(text)
+        members = {name: state[name]["pid"] for name in ("monitor", "sentry", "gofer")}
+        os.kill(members["monitor"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: not set(members.values()) & set(processes())))
 
     def test_zygote_and_each_stub(self):
         self.need_sandbox()
