@@ -29,6 +29,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tests/fuzz/generator.h"
@@ -302,6 +303,12 @@ class Runner {
   _exit(0);
 }
 
+struct Tree {
+  std::vector<std::string> lines;
+  std::vector<std::pair<std::string, bool>>
+      names;  // and whether it is a directory; each before what is in it
+};
+
 std::string DescribeFile(int dir, const char* name, const struct stat& st) {
   std::ostringstream line;
   line << std::oct << " " << st.st_mode << std::dec << " " << st.st_uid << ":" << st.st_gid;
@@ -321,8 +328,8 @@ std::string DescribeFile(int dir, const char* name, const struct stat& st) {
   return line.str();
 }
 
-// Describes what is in a directory, a line each, and removes it.
-void TakeTree(int dir, const std::string& above, std::vector<std::string>* lines) {
+// Describes what is in a directory, a line each.
+void DescribeTree(int dir, const std::string& above, Tree* tree) {
   std::vector<std::string> names;
   DIR* const stream = fdopendir(dir);
   while (const dirent* const entry = readdir(stream)) {
@@ -331,10 +338,10 @@ void TakeTree(int dir, const std::string& above, std::vector<std::string>* lines
   for (const std::string& name : names) {
     struct stat st = {};
     if (fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    lines->push_back(above + name + DescribeFile(dir, name.c_str(), st));
+    tree->lines.push_back("  " + above + name + DescribeFile(dir, name.c_str(), st));
+    tree->names.push_back({above + name, S_ISDIR(st.st_mode)});
     if (S_ISDIR(st.st_mode))
-      TakeTree(openat(dir, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), above + name + "/", lines);
-    unlinkat(dir, name.c_str(), S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
+      DescribeTree(openat(dir, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), above + name + "/", tree);
   }
   closedir(stream);
 }
@@ -395,12 +402,15 @@ void RunProgram(const Program& program, const std::string& title, int patience_m
   if (child == 0) RunChild(program);
   int status = 0;
   const bool ended = WaitFor(child, patience_ms, &status);
-  std::vector<std::string> tree;
-  TakeTree(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "  ", &tree);
-  std::sort(tree.begin(), tree.end());
+  Tree tree;
+  DescribeTree(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "", &tree);
+  std::sort(tree.lines.begin(), tree.lines.end());
   printf("program %s\n%.*s%s %d\n", title.c_str(), static_cast<int>(the_log->used), the_log->text,
          ended ? "ends with" : "\nwaits", ended ? status : 0);
-  for (const std::string& line : tree) printf("%s\n", line.c_str());
+  for (const std::string& line : tree.lines) printf("%s\n", line.c_str());
+  for (auto name = tree.names.rbegin(); name != tree.names.rend(); ++name) {
+    unlinkat(AT_FDCWD, name->first.c_str(), name->second ? AT_REMOVEDIR : 0);
+  }
   if (chdir("..") != 0 || rmdir(kOwn) != 0) _exit(96);
 }
 
