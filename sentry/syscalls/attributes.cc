@@ -1,6 +1,7 @@
 // Attributes of files: stat, modes, owners, times, sizes, extended attributes, file systems.
 
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/xattr.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -24,6 +25,7 @@ using vfs::Path;
 // The file that the …at calls name, with AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH.
 ErrnoOr<Path> PathAt(Task& task, const Caller& caller, int dirfd, uint64_t addr, int flags) {
   const std::string path = TRY(task.CopyInPath(addr));
+  if (path.empty() && !(flags & AT_EMPTY_PATH)) return Errno::kNoEnt;
   vfs::WalkOptions walk;
   walk.follow_last = !(flags & AT_SYMLINK_NOFOLLOW);
   walk.allow_empty = (flags & AT_EMPTY_PATH) != 0;
@@ -53,9 +55,11 @@ ErrnoOr<struct statx> StatFile(FileDescription& file) { return file.inode()->Get
 
 // An empty path with AT_EMPTY_PATH is the descriptor itself, which need not have a path.
 ErrnoOr<struct statx> StatAt(Task& task, int dirfd, uint64_t addr, int flags) {
-  const std::string path = TRY(task.CopyInPath(addr));
-  if (path.empty() && (flags & AT_EMPTY_PATH) && dirfd != AT_FDCWD)
-    return StatFile(*TRY(task.GetAnyFile(dirfd)));
+  // Since Linux 6.11 a null pointer stands for the empty path.
+  const bool no_path = addr == 0 && (flags & AT_EMPTY_PATH);
+  const std::string path = no_path ? "" : TRY(task.CopyInPath(addr));
+  if (path.empty() && !(flags & AT_EMPTY_PATH)) return Errno::kNoEnt;
+  if (path.empty() && dirfd != AT_FDCWD) return StatFile(*TRY(task.GetAnyFile(dirfd)));
   vfs::WalkOptions walk;
   walk.follow_last = !(flags & AT_SYMLINK_NOFOLLOW);
   walk.allow_empty = (flags & AT_EMPTY_PATH) != 0;
@@ -76,7 +80,8 @@ ErrnoOrVoid Fstat(Task& task, const SyscallArgs& args) {
   return PutStat(task, args.Addr(1), StatFile(*TRY(task.GetAnyFile(args.Int(0)))));
 }
 ErrnoOrVoid Newfstatat(Task& task, const SyscallArgs& args) {
-  if (args.Int(3) & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT)) return Errno::kInval;
+  constexpr int kFlags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
+  if (args.Int(3) & ~kFlags) return Errno::kInval;
   return PutStat(task, args.Addr(2), StatAt(task, args.Int(0), args.Addr(1), args.Int(3)));
 }
 
@@ -136,6 +141,8 @@ ErrnoOrVoid Fchmodat2(Task& task, const SyscallArgs& args) {
 
 // Files without a path (pipes, sockets, memfds) have attributes of their own.
 ErrnoOrVoid ChangeUnnamed(Task& task, FileDescription& file, const vfs::AttrChange& change) {
+  // Linux: anon_inode_setattr, since 6.17.
+  if (file.AsAnon() != nullptr || file.AsEpoll() != nullptr) return Errno::kOpNotSupp;
   const Ref<vfs::Inode> inode = file.inode();
   if (!vfs::IsOwnerOrCapable(*task.cred(), TRY(inode->GetOwnership()))) return Errno::kPerm;
   return inode->SetAttr(change);
@@ -183,19 +190,18 @@ ErrnoOrVoid Utimensat(Task& task, const SyscallArgs& args) {
   const bool given = args.Addr(2) != 0;
   if (given) {
     TRY_VOID(usermem::CopyInBytes(task.space(), args.Addr(2), std::as_writable_bytes(std::span(times))));
-    TRY_VOID(CheckTime(times[0]));
-    TRY_VOID(CheckTime(times[1]));
     if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT) return {};
   }
-  if (args.Int(3) & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) return Errno::kInval;
   const Caller caller = task.MakeCaller();
-  if (args.Addr(1) == 0) {
-    if (args.Int(0) == AT_FDCWD) return Errno::kFault;
-    if (args.Int(3) != 0) return Errno::kInval;
-    return vfs::ChangeTimes(caller, TRY(PathOfFd(task, args.Int(0))), given ? times : nullptr);
+  const bool of_fd = args.Addr(1) == 0 && args.Int(0) != AT_FDCWD;
+  if (args.Int(3) & ~(of_fd ? 0 : AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) return Errno::kInval;
+  const Path path = of_fd ? TRY(PathOfFd(task, args.Int(0)))
+                          : TRY(PathAt(task, caller, args.Int(0), args.Addr(1), args.Int(3)));
+  if (given) {
+    TRY_VOID(CheckTime(times[0]));
+    TRY_VOID(CheckTime(times[1]));
   }
-  return vfs::ChangeTimes(caller, TRY(PathAt(task, caller, args.Int(0), args.Addr(1), args.Int(3))),
-                          given ? times : nullptr);
+  return vfs::ChangeTimes(caller, path, given ? times : nullptr);
 }
 
 // utimes(2), futimesat(2): two struct timeval.
@@ -249,11 +255,39 @@ ErrnoOrVoid Ftruncate(Task& task, const SyscallArgs& args) {
   const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
   return OrSignal(task, args.Raw(1), vfs::TruncateFile(task.MakeCaller(), *file, args.Raw(1)));
 }
+// Linux: vfs_fallocate.
+ErrnoOrVoid CheckAllocation(FileDescription& file, int mode) {
+  const int kind = mode & ~FALLOC_FL_KEEP_SIZE;
+  const bool keeps = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+  constexpr int kWriteZeroes = 0x80;
+  switch (kind) {
+    case 0:
+    case FALLOC_FL_ZERO_RANGE:
+    case FALLOC_FL_UNSHARE_RANGE:
+      break;
+    case FALLOC_FL_PUNCH_HOLE:
+      if (!keeps) return Errno::kOpNotSupp;
+      break;
+    case FALLOC_FL_COLLAPSE_RANGE:
+    case FALLOC_FL_INSERT_RANGE:
+    case kWriteZeroes:
+      if (keeps) return Errno::kOpNotSupp;
+      break;
+    default:
+      return Errno::kOpNotSupp;
+  }
+  if (!file.writable()) return Errno::kBadf;
+  const Ref<vfs::Inode> inode = file.inode();
+  if (!inode || inode->type() == S_IFREG || inode->type() == S_IFBLK) return {};
+  return inode->type() == S_IFIFO ? Errno::kSPipe : inode->is_directory() ? Errno::kIsDir : Errno::kNoDev;
+}
+
 ErrnoOrVoid Fallocate(Task& task, const SyscallArgs& args) {
   const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
   if (args.Long(2) < 0 || args.Long(3) <= 0) return Errno::kInval;
+  TRY_VOID(CheckAllocation(*file, args.Int(1)));
   const uint64_t end = args.Raw(2) + args.Raw(3);
-  if (file->writable() && end > static_cast<uint64_t>(INT64_MAX)) return Errno::kFBig;
+  if (end > static_cast<uint64_t>(INT64_MAX)) return Errno::kFBig;
   return OrSignal(task, end, vfs::Allocate(task.MakeCaller(), *file, args.Int(1), args.Raw(2), args.Raw(3)));
 }
 
@@ -274,6 +308,21 @@ ErrnoOrVoid Fstatfs(Task& task, const SyscallArgs& args) {
 
 enum class By { kPath, kLink, kFd };
 
+// A descriptor of a file that has no name: pipes, sockets, anonymous files. They have no attributes, and
+// other errors for each kind of name. Linux: xattr_permission.
+template <By kBy>
+ErrnoOr<bool> IsUnnamed(Task& task, const SyscallArgs& args) {
+  if constexpr (kBy == By::kFd) return !TRY(task.GetFile(args.Int(0)))->path();
+  return false;
+}
+
+Errno UnnamedError(Task& task, std::string_view name, bool changes) {
+  const bool privileged = task.cred()->Has(CAP_SYS_ADMIN);
+  const bool refused = name.starts_with("user.") || (name.starts_with("trusted.") && !privileged);
+  if (refused) return changes ? Errno::kPerm : Errno::kNoData;
+  return Errno::kOpNotSupp;
+}
+
 template <By kBy>
 ErrnoOr<Path> XattrTarget(Task& task, const Caller& caller, const SyscallArgs& args) {
   if constexpr (kBy == By::kFd) return PathOfFd(task, args.Int(0));
@@ -293,6 +342,7 @@ ErrnoOrVoid Setxattr(Task& task, const SyscallArgs& args) {
   if (args.Size(3) > XATTR_SIZE_MAX) return Errno::k2Big;
   std::string value(args.Size(3), '\0');
   TRY_VOID(usermem::CopyInBytes(task.space(), args.Addr(2), std::as_writable_bytes(std::span(value))));
+  if (TRY(IsUnnamed<kBy>(task, args))) return UnnamedError(task, name, true);
   const Caller caller = task.MakeCaller();
   return vfs::SetXattr(caller, TRY(XattrTarget<kBy>(task, caller, args)), name, value, args.Int(4));
 }
@@ -300,6 +350,7 @@ ErrnoOrVoid Setxattr(Task& task, const SyscallArgs& args) {
 template <By kBy>
 ErrnoOr<size_t> Getxattr(Task& task, const SyscallArgs& args) {
   const std::string name = TRY(CopyInXattrName(task, args.Addr(1)));
+  if (TRY(IsUnnamed<kBy>(task, args))) return UnnamedError(task, name, false);
   const Caller caller = task.MakeCaller();
   const std::string value = TRY(vfs::GetXattr(caller, TRY(XattrTarget<kBy>(task, caller, args)), name));
   if (args.Size(3) == 0) return value.size();
@@ -310,6 +361,7 @@ ErrnoOr<size_t> Getxattr(Task& task, const SyscallArgs& args) {
 
 template <By kBy>
 ErrnoOr<size_t> Listxattr(Task& task, const SyscallArgs& args) {
+  if (TRY(IsUnnamed<kBy>(task, args))) return size_t{0};
   const Caller caller = task.MakeCaller();
   std::string list;
   for (const std::string& name : TRY(vfs::ListXattr(caller, TRY(XattrTarget<kBy>(task, caller, args))))) {
@@ -324,6 +376,7 @@ ErrnoOr<size_t> Listxattr(Task& task, const SyscallArgs& args) {
 template <By kBy>
 ErrnoOrVoid Removexattr(Task& task, const SyscallArgs& args) {
   const std::string name = TRY(CopyInXattrName(task, args.Addr(1)));
+  if (TRY(IsUnnamed<kBy>(task, args))) return UnnamedError(task, name, true);
   const Caller caller = task.MakeCaller();
   return vfs::RemoveXattr(caller, TRY(XattrTarget<kBy>(task, caller, args)), name);
 }

@@ -40,6 +40,14 @@ bool NeverSpliced(FileDescription& file) {
   return file.AsDirectory() != nullptr || file.AsAnon() != nullptr || file.AsEpoll() != nullptr;
 }
 
+// Linux: files with splice_write alone.
+bool IsNull(FileDescription& file) {
+  const Ref<vfs::Inode> inode = file.inode();
+  if (!inode || inode->type() != S_IFCHR) return false;
+  const ErrnoOr<struct statx> attr = inode->GetAttr();
+  return attr.ok() && attr->stx_rdev_major == 1 && attr->stx_rdev_minor == 3;
+}
+
 bool HasPosition(FileDescription& file) { return file.Seek(0, SEEK_CUR).ok(); }
 
 // sendfile(2).
@@ -51,7 +59,8 @@ struct SendfileCall : DataFlow {
     if (call.in.has_offset && !HasPosition(*call.in.file)) return Errno::kSPipe;
     if (call.in.has_offset && call.in.offset < 0) return Errno::kInval;
     call.out.file = TRY(WritableFile(task, args.Int(0)));
-    if (NeverSpliced(*call.in.file) || NeverSpliced(*call.out.file)) return Errno::kInval;
+    if (NeverSpliced(*call.in.file) || NeverSpliced(*call.out.file) || IsNull(*call.in.file))
+      return Errno::kInval;
     if (!call.in.has_offset) TRY_VOID(call.UseOwnPosition());
     if (!call.out.is_pipe() && (call.out.file->flags() & O_APPEND)) return Errno::kInval;
     call.nonblocking = call.out.is_pipe() && call.out.file->nonblocking();
@@ -134,7 +143,7 @@ struct SpliceCall : DataFlow {
     }
     const End& other = in.is_pipe() ? out : in;
     if (!in.is_pipe() && !out.is_pipe()) return Errno::kInval;
-    if (NeverSpliced(*other.file)) return Errno::kInval;
+    if (NeverSpliced(*other.file) || (out.is_pipe() && IsNull(*other.file))) return Errno::kInval;
     if (other.has_offset && (other.offset < 0 || !HasPosition(*other.file))) return Errno::kInval;
     if (in.is_pipe() && (out.file->flags() & O_APPEND)) return Errno::kInval;
     return {};
@@ -198,6 +207,7 @@ struct VmspliceCall {
     call.file = TRY(task.GetFile(args.Int(0)));
     if (!call.file->writable() && !call.file->readable()) return Errno::kBadf;
     call.buffer = TRY(task.BufferOfIovec(args.Addr(1), args.Size(2)));
+    if (call.buffer.empty()) return call;
     if (call.file->AsPipe() == nullptr) return Errno::kBadf;
     call.nonblocking = (args.Uint(3) & SPLICE_F_NONBLOCK) != 0;
     return call;

@@ -96,6 +96,8 @@ ErrnoOr<FileLocks::Range> RangeOf(FileDescription& file, const struct flock& loc
   return FileLocks::Range{static_cast<uint64_t>(start), static_cast<uint64_t>(end)};
 }
 
+constexpr int kLargeFile = 0100000;  // O_LARGEFILE of the kernel's, which glibc has as 0
+
 // fcntl(2). Only F_SETLKW and its kin block.
 struct FcntlCall {
   Answer answer = 0;
@@ -145,12 +147,13 @@ struct FcntlCall {
         TRY_VOID(task.files().SetCloexec(fd, (args.Int(2) & FD_CLOEXEC) != 0));
         return 0;
       case F_GETFL:
-        return file.flags();
+        // Linux has O_LARGEFILE in all that is opened by name (force_o_largefile).
+        return file.flags() | (file.path() && !file.is_path_only() ? kLargeFile : 0);
       case F_SETFL:
         TRY_VOID(file.SetStatusFlags(args.Int(2)));
         return 0;
       case F_SETOWN:
-        return SetOwner(file, args.Int(2));
+        return SetOwner(task, file, args.Int(2));
       case F_SETOWN_EX:
         return SetOwnerEx(task, file, args);
       case F_GETOWN_EX:
@@ -188,8 +191,20 @@ struct FcntlCall {
         TRY(pipe->channel().SetCapacity(args.Uint(2), task.cred()->Has(CAP_SYS_RESOURCE))));
   }
 
-  static ErrnoOr<int64_t> SetOwner(FileDescription& file, int who) {
+  static bool Exists(Task& task, int type, pid_t id) {
+    absl::MutexLock lock(&task.kernel().tree_mu());
+    if (type == F_OWNER_TID) return task.kernel().FindTaskLocked(id) != nullptr;
+    if (type == F_OWNER_PID) return task.kernel().FindGroupLocked(id) != nullptr;
+    for (const Ref<task::ThreadGroup>& group : task.kernel().GroupsLocked()) {
+      if (group->process_group && group->process_group->id() == id) return true;
+    }
+    return false;
+  }
+
+  static ErrnoOr<int64_t> SetOwner(Task& task, FileDescription& file, int who) {
     if (who == INT32_MIN) return Errno::kInval;
+    if (who != 0 && !Exists(task, who < 0 ? F_OWNER_PGRP : F_OWNER_PID, who < 0 ? -who : who))
+      return Errno::kSrch;
     file.owner_type = who < 0 ? F_OWNER_PGRP : F_OWNER_PID;
     file.owner_pid = who < 0 ? -who : who;
     return 0;
@@ -199,6 +214,7 @@ struct FcntlCall {
     const f_owner_ex owner = TRY(task.CopyIn(args.Ptr<const f_owner_ex>(2)));
     if (owner.type != F_OWNER_TID && owner.type != F_OWNER_PID && owner.type != F_OWNER_PGRP)
       return Errno::kInval;
+    if (owner.pid != 0 && !Exists(task, owner.type, owner.pid)) return Errno::kSrch;
     file.owner_type = owner.type;
     file.owner_pid = owner.pid;
     return 0;
@@ -276,11 +292,13 @@ struct FlockCall {
   int operation = 0;
 
   static ErrnoOr<FlockCall> Begin(Task& task, const SyscallArgs& args) {
+    if (args.Int(1) & LOCK_MAND) return FlockCall{};  // taken and ignored, as since Linux 5.18
     const int kind = args.Int(1) & ~LOCK_NB;
     if (kind != LOCK_SH && kind != LOCK_EX && kind != LOCK_UN) return Errno::kInval;
     return FlockCall{TRY(task.GetFile(args.Int(0))), args.Int(1)};
   }
   Outcome Step(Task&) {
+    if (!file) return Answer(0);
     FileLocks& locks = file->inode()->locks();
     const int kind = operation & ~LOCK_NB;
     if (kind == LOCK_UN) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "sentry/syscalls/table.h"
@@ -20,11 +21,21 @@ struct ReadWriteCall : Transfer {
   }
 };
 
+// Whether a file has a position or not goes before most that can be wrong. Linux: FMODE_PREAD.
+Errno WithoutPosition(Task& task, int fd, Errno error) {
+  const ErrnoOr<Ref<FileDescription>> file = task.GetFile(fd);
+  if (!file.ok()) return file.error();
+  const ErrnoOr<int64_t> position = (*file)->Seek(0, SEEK_CUR);
+  return !position.ok() && position.error() == Errno::kSPipe ? Errno::kSPipe : error;
+}
+
 template <bool kWrite>
 struct PositionedCall : Transfer {
   static ErrnoOr<PositionedCall> Begin(Task& task, const SyscallArgs& args) {
     if (args.Long(3) < 0) return Errno::kInval;
-    PositionedCall call{TRY(On(task, args.Int(0), kWrite, task.Buffer(args.Addr(1), args.Size(2))))};
+    ErrnoOr<Transfer> transfer = On(task, args.Int(0), kWrite, task.Buffer(args.Addr(1), args.Size(2)));
+    if (!transfer.ok()) return WithoutPosition(task, args.Int(0), transfer.error());
+    PositionedCall call{*std::move(transfer)};
     TRY_VOID(call.SetOffset(args.Long(3)));
     return call;
   }
@@ -40,8 +51,11 @@ struct VectorCall : Transfer {
 template <bool kWrite>
 struct PositionedVectorCall : Transfer {
   static ErrnoOr<PositionedVectorCall> Begin(Task& task, const SyscallArgs& args) {
-    PositionedVectorCall call{
-        TRY(On(task, args.Int(0), kWrite, task.BufferOfIovec(args.Addr(1), args.Size(2))))};
+    if (args.Long(3) < 0) return Errno::kInval;
+    ErrnoOr<Transfer> transfer =
+        On(task, args.Int(0), kWrite, task.BufferOfIovec(args.Addr(1), args.Size(2)));
+    if (!transfer.ok()) return WithoutPosition(task, args.Int(0), transfer.error());
+    PositionedVectorCall call{*std::move(transfer)};
     TRY_VOID(call.SetOffset(args.Long(3)));
     return call;
   }
@@ -50,10 +64,14 @@ struct PositionedVectorCall : Transfer {
 template <bool kWrite>
 struct FlaggedVectorCall : Transfer {
   static ErrnoOr<FlaggedVectorCall> Begin(Task& task, const SyscallArgs& args) {
-    FlaggedVectorCall call{
-        TRY(On(task, args.Int(0), kWrite, task.BufferOfIovec(args.Addr(1), args.Size(2))))};
-    if (args.Long(3) != kAtPosition) TRY_VOID(call.SetOffset(args.Long(3)));
-    TRY_VOID(call.SetFlags(args.Int(5)));
+    const bool positioned = args.Long(3) != kAtPosition;
+    if (args.Long(3) < 0 && positioned) return Errno::kInval;
+    ErrnoOr<Transfer> transfer =
+        On(task, args.Int(0), kWrite, task.BufferOfIovec(args.Addr(1), args.Size(2)));
+    if (!transfer.ok() && positioned) return WithoutPosition(task, args.Int(0), transfer.error());
+    FlaggedVectorCall call{TRY(std::move(transfer))};
+    if (positioned) TRY_VOID(call.SetOffset(args.Long(3)));
+    if (!call.buffer.empty()) TRY_VOID(call.SetFlags(args.Int(5)));
     return call;
   }
 };
@@ -73,15 +91,20 @@ Answer Sync(Task&, const SyscallArgs&) { return 0; }
 
 ErrnoOrVoid SyncFileRange(Task& task, const SyscallArgs& args) {
   const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
-  if (args.Long(1) < 0 || args.Long(2) < 0 || (args.Uint(3) & ~7u)) return Errno::kInval;
-  if (file->wait_queue() != nullptr) return Errno::kSPipe;
+  int64_t end;
+  const bool in_range = args.Long(1) >= 0 && !__builtin_add_overflow(args.Long(1), args.Long(2), &end);
+  if (!in_range || end < args.Long(1) || (args.Uint(3) & ~7u)) return Errno::kInval;
+  const Ref<vfs::Inode> inode = file->inode();
+  const mode_t type = inode ? inode->type() : 0;
+  if (type != S_IFREG && type != S_IFBLK && type != S_IFDIR && type != S_IFLNK) return Errno::kSPipe;
   return file->Sync(true);
 }
 
 ErrnoOrVoid Fadvise(Task& task, const SyscallArgs& args) {
   const Ref<FileDescription> file = TRY(task.GetFile(args.Int(0)));
+  const Ref<vfs::Inode> inode = file->inode();
+  if (inode && inode->type() == S_IFIFO) return Errno::kSPipe;
   if (args.Int(3) < 0 || args.Int(3) > 5 || args.Long(2) < 0) return Errno::kInval;
-  if (file->wait_queue() != nullptr) return Errno::kSPipe;
   return {};  // advice: a file here is read ahead by the host as it likes
 }
 

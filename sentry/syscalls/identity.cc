@@ -182,14 +182,24 @@ ErrnoOr<int> GetGroups(Task& task, const SyscallArgs& args) {
   return static_cast<int>(groups.size());
 }
 
+// One after the other, as Linux does: a bad one goes before a bad pointer behind it. Linux: groups_from_user.
+ErrnoOr<std::vector<gid_t>> CopyInGroups(Task& task, uint64_t addr, uint32_t count) {
+  std::vector<gid_t> groups(count);
+  const std::span<std::byte> bytes = std::as_writable_bytes(std::span(groups));
+  const size_t copied = task.space().Read(addr, bytes);
+  constexpr gid_t kNone = ~gid_t{0};
+  const auto end = groups.begin() + static_cast<ptrdiff_t>(copied / sizeof(gid_t));
+  if (std::find(groups.begin(), end, kNone) != end) return Errno::kInval;
+  if (copied < bytes.size()) return Errno::kFault;
+  return groups;
+}
+
 ErrnoOr<int> SetGroups(Task& task, const SyscallArgs& args) {
   constexpr uint64_t kMaxGroups = 65536;  // NGROUPS_MAX
   if (!task.cred()->Has(CAP_SETGID)) return Errno::kPerm;
   if (args.Uint(0) > kMaxGroups) return Errno::kInval;
   Credentials now = *task.cred();
-  now.groups = TRY(usermem::CopyInArray(task.space(), args.Ptr<const gid_t>(1), args.Uint(0)));
-  constexpr gid_t kNone = ~gid_t{0};
-  if (std::find(now.groups.begin(), now.groups.end(), kNone) != now.groups.end()) return Errno::kInval;
+  now.groups = TRY(CopyInGroups(task, args.Addr(1), args.Uint(0)));
   std::sort(now.groups.begin(), now.groups.end());
   task.SetCred(std::make_shared<const Credentials>(std::move(now)));
   return 0;

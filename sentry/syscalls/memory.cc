@@ -123,15 +123,24 @@ ErrnoOrVoid Mincore(Task& task, const SyscallArgs& args) {
   const uint64_t pages = args.Size(1) / mm::kPageSize + (args.Size(1) % mm::kPageSize != 0);
   if (addr >= task.mm().task_size() || pages > (task.mm().task_size() - addr) / mm::kPageSize)
     return Errno::kNoMem;
-  if (pages > 0 && !task.mm().IsMapped(addr, pages * mm::kPageSize)) return Errno::kNoMem;
+  if (args.Addr(2) > task.mm().task_size() || pages > task.mm().task_size() - args.Addr(2))
+    return Errno::kFault;
+  // What is mapped before the first hole is told all the same.
+  uint64_t mapped = addr;
+  const uint64_t end = addr + pages * mm::kPageSize;
+  for (const mm::Area& area : task.mm().AreasIn(addr, end - addr)) {
+    if (area.start > mapped) break;
+    mapped = std::min(area.end, end);
+  }
   // Residency is the host's secret: what is mapped counts as resident.
-  const std::vector<uint8_t> resident(std::min<uint64_t>(pages, mm::kPageSize), 1);
-  for (uint64_t done = 0; done < pages; done += resident.size()) {
-    const size_t n = std::min<uint64_t>(resident.size(), pages - done);
+  const uint64_t told = (mapped - addr) / mm::kPageSize;
+  const std::vector<uint8_t> resident(std::min<uint64_t>(told, mm::kPageSize), 1);
+  for (uint64_t done = 0; done < told; done += resident.size()) {
+    const size_t n = std::min<uint64_t>(resident.size(), told - done);
     TRY_VOID(usermem::CopyOutBytes(task.space(), args.Addr(2) + done,
                                    std::as_bytes(std::span(resident)).first(n)));
   }
-  return {};
+  return mapped < end ? Errno::kNoMem : Ok();
 }
 
 // Shared mappings are the host's page cache: MS_SYNC asks the files to write it out.

@@ -13,9 +13,12 @@ namespace {
 
 // memfd_create(2).
 ErrnoOr<int> MemfdCreate(Task& task, const SyscallArgs& args) {
+  const uint32_t flags = args.Uint(1);
+  constexpr uint32_t kNoExecSeal = 8, kExec = 16;  // MFD_NOEXEC_SEAL, MFD_EXEC
+  if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | kNoExecSeal | kExec)) return Errno::kInval;
+  if ((flags & kNoExecSeal) && (flags & kExec)) return Errno::kInval;
   constexpr size_t kMaxName = NAME_MAX - (sizeof("memfd:") - 1) + 1;  // NUL included
   const std::string name = TRY(usermem::CopyInString(task.space(), args.Addr(0), kMaxName, Errno::kInval));
-  const uint32_t flags = args.Uint(1);
   Ref<vfs::FileDescription> file = TRY(tmp::MakeMemFd(name, flags & ~uint32_t{MFD_CLOEXEC}, task.cred()));
   return task.InstallFile(std::move(file), (flags & MFD_CLOEXEC) != 0);
 }

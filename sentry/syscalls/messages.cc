@@ -29,6 +29,9 @@ WaitOn On(const SocketRef& socket, Poll events) {
   return {Ref<RefCounted>(socket.file), socket.file->wait_queue(), events};
 }
 
+// The mark of a 32-bit process' call is the kernel's own. Linux: MSG_CMSG_COMPAT.
+ErrnoOrVoid CheckMessageFlags(int flags) { return flags < 0 ? Errno::kInval : Ok(); }
+
 // One message on its way out.
 struct Sending {
   SocketRef socket;
@@ -91,8 +94,8 @@ struct Sending {
 
 struct SendToCall : Sending {
   static ErrnoOr<SendToCall> Begin(Task& task, const SyscallArgs& args) {
-    SocketRef socket = TRY(GetSocket(task, args.Int(0)));
     UserBuffer buffer = TRY(task.Buffer(args.Addr(1), args.Size(2)));
+    SocketRef socket = TRY(GetSocket(task, args.Int(0)));
     SendToCall call{With(task, std::move(socket), std::move(buffer), args.Int(3))};
     if (args.Addr(4) != 0) call.SetAddress(task, TRY(CopyInAddress(task, args.Addr(4), args.Int(5))));
     return call;
@@ -101,6 +104,7 @@ struct SendToCall : Sending {
 
 struct SendMsgCall : Sending {
   static ErrnoOr<SendMsgCall> Begin(Task& task, const SyscallArgs& args) {
+    TRY_VOID(CheckMessageFlags(args.Int(2)));
     const SocketRef socket = TRY(GetSocket(task, args.Int(0)));
     return SendMsgCall{TRY(OfHeader(task, socket, args.Addr(1), args.Int(2)))};
   }
@@ -195,8 +199,8 @@ struct Receiving {
 
 struct RecvFromCall : Receiving {
   static ErrnoOr<RecvFromCall> Begin(Task& task, const SyscallArgs& args) {
-    SocketRef socket = TRY(GetSocket(task, args.Int(0)));
     UserBuffer buffer = TRY(task.Buffer(args.Addr(1), args.Size(2)));
+    SocketRef socket = TRY(GetSocket(task, args.Int(0)));
     RecvFromCall call{With(std::move(socket), std::move(buffer), args.Int(3))};
     call.name = args.Addr(4);
     call.name_size = args.Addr(5);
@@ -206,6 +210,7 @@ struct RecvFromCall : Receiving {
 
 struct RecvMsgCall : Receiving {
   static ErrnoOr<RecvMsgCall> Begin(Task& task, const SyscallArgs& args) {
+    TRY_VOID(CheckMessageFlags(args.Int(2)));
     const SocketRef socket = TRY(GetSocket(task, args.Int(0)));
     return RecvMsgCall{TRY(OfHeader(task, socket, args.Addr(1), args.Int(2)))};
   }
@@ -223,6 +228,7 @@ struct ManyCall {
   std::optional<One> current;
 
   static ErrnoOr<ManyCall> Begin(Task& task, const SyscallArgs& args) {
+    TRY_VOID(CheckMessageFlags(args.Int(3)));
     ManyCall call;
     call.socket = TRY(GetSocket(task, args.Int(0)));
     call.messages = args.Addr(1);

@@ -26,9 +26,10 @@ struct Name {
   Path start;
 };
 
-ErrnoOr<Name> NameAt(Task& task, int dirfd, uint64_t addr) {
+ErrnoOr<Name> NameAt(Task& task, int dirfd, uint64_t addr, bool may_be_empty = false) {
   Name name;
   name.path = TRY(task.CopyInPath(addr));
+  if (name.path.empty() && !may_be_empty) return Errno::kNoEnt;
   name.start = TRY(task.StartOf(dirfd, name.path));
   return name;
 }
@@ -45,9 +46,21 @@ ErrnoOrVoid Mkdirat(Task& task, const SyscallArgs& args) {
 }
 
 ErrnoOrVoid MknodAt(Task& task, int dirfd, uint64_t path, mode_t mode, uint32_t dev) {
+  // Linux: may_mknod, before anything else.
+  switch (mode & S_IFMT) {
+    case 0:
+      mode |= S_IFREG;
+      break;
+    case S_IFREG:
+    case S_IFCHR:
+    case S_IFBLK:
+    case S_IFIFO:
+    case S_IFSOCK:
+      break;
+    default:
+      return (mode & S_IFMT) == S_IFDIR ? Errno::kPerm : Errno::kInval;
+  }
   const Name name = TRY(NameAt(task, dirfd, path));
-  if ((mode & S_IFMT) == S_IFDIR) return Errno::kPerm;
-  if ((mode & S_IFMT) == 0) mode |= S_IFREG;
   // The kernel's 32-bit encoding of a device number is glibc's for small numbers.
   TRY(vfs::MakeNode(task.MakeCaller(), name.start, name.path, mode, dev));
   return {};
@@ -100,8 +113,8 @@ ErrnoOrVoid Renameat2(Task& task, const SyscallArgs& args) {
 ErrnoOrVoid LinkAt(Task& task, int old_dir, uint64_t old_path, int new_dir, uint64_t new_path, int flags) {
   if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) return Errno::kInval;
   const Caller caller = task.MakeCaller();
-  if ((flags & AT_EMPTY_PATH) && !caller.cred->Has(CAP_DAC_READ_SEARCH)) return Errno::kNoEnt;
-  const Name from = TRY(NameAt(task, old_dir, old_path));
+  const Name from = TRY(NameAt(task, old_dir, old_path, (flags & AT_EMPTY_PATH) != 0));
+  if (from.path.empty() && !caller.cred->Has(CAP_DAC_READ_SEARCH)) return Errno::kNoEnt;
   vfs::WalkOptions walk;
   walk.follow_last = (flags & AT_SYMLINK_FOLLOW) != 0;
   walk.allow_empty = (flags & AT_EMPTY_PATH) != 0;
@@ -131,7 +144,7 @@ ErrnoOrVoid Symlinkat(Task& task, const SyscallArgs& args) {
 
 ErrnoOr<size_t> ReadlinkAt(Task& task, int dirfd, uint64_t path, uint64_t buffer, int size) {
   if (size <= 0) return Errno::kInval;
-  const Name name = TRY(NameAt(task, dirfd, path));
+  const Name name = TRY(NameAt(task, dirfd, path, true));
   const Caller caller = task.MakeCaller();
   vfs::WalkOptions walk;
   walk.follow_last = false;

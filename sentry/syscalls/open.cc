@@ -22,7 +22,15 @@ struct OpenCall {
 
   static ErrnoOr<OpenCall> With(Task& task, int dirfd, uint64_t path_addr, int flags, mode_t mode,
                                 uint64_t resolve) {
+    // Linux: build_open_flags, before the path is looked at.
+    if (!(flags & O_PATH)) {
+      constexpr int kUnnamed = O_TMPFILE & ~O_DIRECTORY;
+      if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY)) return Errno::kInval;
+      if ((flags & kUnnamed) && (!(flags & O_DIRECTORY) || (flags & O_ACCMODE) == O_RDONLY))
+        return Errno::kInval;
+    }
     const std::string path = TRY(task.CopyInPath(path_addr));
+    if (path.empty()) return Errno::kNoEnt;
     // RESOLVE_IN_ROOT: the descriptor's directory is the root, so an absolute path begins there too.
     const vfs::Path start = TRY(task.StartOf(dirfd, (resolve & RESOLVE_IN_ROOT) != 0 ? "." : path));
     OpenCall call;

@@ -24,13 +24,13 @@ constexpr size_t kSetSize = sizeof(uint64_t);
 
 ErrnoOr<int> RtSigaction(Task& task, const SyscallArgs& args) {
   const int signo = args.Int(0);
-  if (args.Size(3) != kSetSize || !signal::IsValid(signo)) return Errno::kInval;
+  if (args.Size(3) != kSetSize) return Errno::kInval;
   const uint64_t new_addr = args.Addr(1), old_addr = args.Addr(2);
   Action action;
   if (new_addr != 0) {
     action = TRY(task.CopyIn(UserPtr<const Action>(new_addr)));
-    if (signal::kUnblockable.Has(signo)) return Errno::kInval;
   }
+  if (!signal::IsValid(signo) || (new_addr != 0 && signal::kUnblockable.Has(signo))) return Errno::kInval;
   signal::SignalActions& actions = *task.group().actions;
   const Action old = new_addr != 0 ? actions.Set(signo, action) : actions.Get(signo);
   if (new_addr != 0 && actions.Ignores(signo)) task.DiscardPending(SignalSet::Of(signo));

@@ -102,8 +102,9 @@ struct ConnectCall {
 
   static ErrnoOr<ConnectCall> Begin(Task& task, const SyscallArgs& args) {
     ConnectCall call;
-    call.socket = TRY(GetSocket(task, args.Int(0)));
+    TRY_VOID(task.GetFile(args.Int(0)));
     call.address = TRY(CopyInAddress(task, args.Addr(1), args.Int(2)));
+    call.socket = TRY(GetSocket(task, args.Int(0)));
     call.wait = SocketWait::For(*call.socket, 0, call.socket->send_timeout());
     return call;
   }
@@ -127,6 +128,7 @@ struct AcceptCall {
   SocketWait wait;
 
   static ErrnoOr<AcceptCall> With(Task& task, const SyscallArgs& args, int flags) {
+    TRY_VOID(task.GetFile(args.Int(0)));
     if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) return Errno::kInval;
     AcceptCall call;
     call.socket = TRY(GetSocket(task, args.Int(0)));

@@ -40,7 +40,6 @@ ErrnoOrVoid Transfer::SetOffset(int64_t at) {
 // preadv2(2)'s flags.
 ErrnoOrVoid Transfer::SetFlags(int flags) {
   if (flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)) return Errno::kOpNotSupp;
-  if (!write && (flags & (RWF_APPEND))) return Errno::kInval;
   nowait = (flags & RWF_NOWAIT) != 0;
   append = (flags & RWF_APPEND) != 0;
   sync = (flags & (RWF_DSYNC | RWF_SYNC)) != 0;
@@ -102,6 +101,8 @@ ErrnoOr<size_t> Transfer::Once(Task& task) {
 }
 
 Outcome Transfer::Ending(const ErrnoOr<size_t>& result) {
+  if (!result.ok() && result.error() == Errno::kSPipe && file->AsDirectory() != nullptr)
+    return Answer(Errno::kIsDir);
   if (!result.ok() && result.error() == Errno::kAgain) {
     if (file->nonblocking() || nowait || file->wait_queue() == nullptr) {
       if (total > 0) return Answer(static_cast<int64_t>(total));

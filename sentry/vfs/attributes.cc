@@ -164,7 +164,7 @@ ErrnoOrVoid Allocate(const Caller& caller, FileDescription& file, int mode, uint
                      uint64_t length) {
   if (!file.writable()) return Errno::kBadf;
   const Ref<Inode> inode = file.inode();
-  if (inode && inode->type() == S_IFREG && (mode & FALLOC_FL_KEEP_SIZE) == 0) {
+  if (inode && inode->type() == S_IFREG && (mode & (FALLOC_FL_KEEP_SIZE | FALLOC_FL_COLLAPSE_RANGE)) == 0) {
     TRY_VOID(CheckSize(caller, *inode, offset + length));
   }
   TRY_VOID(ClearSetIdForWrite(caller, file));

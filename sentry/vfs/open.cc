@@ -55,6 +55,7 @@ ErrnoOrVoid CheckMayOpen(const Caller& caller, const Path& path, int flags, bool
       return Errno::kLoop;
     case S_IFDIR:
       if (writes) return Errno::kIsDir;
+      if ((flags & O_DIRECT) != 0) return Errno::kInval;
       break;
     case S_IFCHR:
     case S_IFBLK:
@@ -106,7 +107,7 @@ ErrnoOr<Ref<FileDescription>> OpenPermitted(const Caller& caller, const Path& pa
 ErrnoOr<Ref<FileDescription>> OpenFound(const Caller& caller, const Path& path, int flags, bool fresh) {
   if ((flags & O_PATH) != 0) return MakeRef<PathOnlyFile>(flags & ~O_CLOEXEC, path, caller.cred);
   Inode& inode = *path.dentry()->inode();
-  if (fresh || inode.type() != S_IFREG) flags &= ~O_TRUNC;
+  if (fresh || (inode.type() != S_IFREG && !inode.is_directory())) flags &= ~O_TRUNC;
   TRY_VOID(CheckMayOpen(caller, path, flags, fresh));
   Ref<FileDescription> file = TRY(OpenPermitted(caller, path, flags));
   if ((flags & O_TRUNC) != 0) FileEvents::TellPath(path, IN_MODIFY);

@@ -1,11 +1,15 @@
 // Runs programs of system calls natively, each in a process and a directory of its own, and prints what came
 // of them. tools/fuzz diff runs it on the host and in a sandbox, and compares.
 //
-// usage: diff_run SEED COUNT      the programs of COUNT seeds from SEED on
-//        diff_run FILE            one program
-//        diff_run --print SEED    the text of one seed's program, without running it
+// usage: diff_run PATIENCE SEED COUNT   the programs of COUNT seeds from SEED on
+//        diff_run PATIENCE FILE         one program
+//        diff_run --print SEED          the text of one seed's program, without running it
+//
+// A program that has slept in one call for PATIENCE milliseconds is taken to wait for ever.
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -16,14 +20,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "tests/fuzz/generator.h"
 #include "tests/fuzz/program.h"
@@ -37,7 +44,8 @@ constexpr size_t kCallsEach = 24;
 // What a program's process says; its parent reads it, even if the process was killed.
 struct Log {
   size_t used;
-  char text[kLogBytes - sizeof(size_t)];
+  std::atomic<uint32_t> calls;  // begun
+  char text[kLogBytes - 2 * sizeof(size_t)];
 };
 Log* the_log = nullptr;
 
@@ -47,13 +55,18 @@ void Say(const char* format, auto... args) {
   if (size > 0 && static_cast<size_t>(size) < room) the_log->used += static_cast<size_t>(size);
 }
 
+// Four chains of FNV-1a over words, so that the processor works at all of them at once.
 uint64_t Hash(const void* data, size_t size) {
-  uint64_t hash = 0xcbf29ce484222325;
+  constexpr uint64_t kPrime = 0x100000001b3;
+  uint64_t chains[4] = {0xcbf29ce484222325, 1, 2, 3};
   const auto* const words = static_cast<const uint64_t*>(data);
-  for (size_t i = 0; i < size / sizeof(uint64_t); ++i) hash = (hash ^ words[i]) * 0x100000001b3;
+  const size_t whole = size / sizeof(chains) * 4;
+  for (size_t i = 0; i < whole; i += 4) {
+    for (size_t chain = 0; chain < 4; ++chain) chains[chain] = (chains[chain] ^ words[i + chain]) * kPrime;
+  }
+  uint64_t hash = ((chains[0] * 31 + chains[1]) * 31 + chains[2]) * 31 + chains[3];
   const auto* const bytes = static_cast<const uint8_t*>(data);
-  for (size_t i = size / sizeof(uint64_t) * sizeof(uint64_t); i < size; ++i)
-    hash = (hash ^ bytes[i]) * 0x100000001b3;
+  for (size_t i = whole * sizeof(uint64_t); i < size; ++i) hash = (hash ^ bytes[i]) * kPrime;
   return hash;
 }
 
@@ -175,10 +188,13 @@ const char* const kCalls[] = {"read",
                               "fchmodat2"};
 
 Program ProgramOf(uint32_t seed) {
+  static const auto* const calls = [] {
+    auto* const found = new std::vector<const abi::Signature*>;
+    for (const char* name : kCalls) found->push_back(abi::FindSyscallSignature(name));
+    return found;
+  }();
   Generator generator(seed);
-  std::vector<const abi::Signature*> calls;
-  for (const char* name : kCalls) calls.push_back(abi::FindSyscallSignature(name));
-  generator.Restrict(std::move(calls));
+  generator.Restrict(*calls);
   Program program = generator.MakeProgram(kCallsEach);
   for (Call& call : program.calls) call.task = 0;
   program.races = false;
@@ -253,6 +269,7 @@ class Runner {
     uint64_t args[6] = {};
     for (size_t i = 0; i < call.args.size() && i < 6; ++i) args[i] = Evaluate(call.args[i]);
     Say("%zu %s", index, call.signature->name);
+    the_log->calls.fetch_add(1, std::memory_order_relaxed);
     const long returned =
         syscall(call.signature->number, args[0], args[1], args[2], args[3], args[4], args[5]);
     const int64_t result = returned == -1 ? -errno : returned;
@@ -268,6 +285,9 @@ class Runner {
 };
 
 [[noreturn]] void RunChild(const Program& program) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
   void* const scratch = mmap(reinterpret_cast<void*>(kScratch), kScratchSize, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   if (scratch == MAP_FAILED) _exit(99);
@@ -283,68 +303,115 @@ class Runner {
   _exit(0);
 }
 
-void DescribeTree(const std::filesystem::path& top, std::ostream& out) {
-  std::error_code error;
+struct Tree {
   std::vector<std::string> lines;
-  for (auto it = std::filesystem::recursive_directory_iterator(top, error);
-       it != std::filesystem::recursive_directory_iterator(); it.increment(error)) {
-    struct stat st = {};
-    if (error || lstat(it->path().c_str(), &st) != 0) break;
-    std::ostringstream line;
-    line << it->path().lexically_relative(top).string() << std::oct << " " << st.st_mode << std::dec << " "
-         << st.st_uid << ":" << st.st_gid;
-    if (!S_ISDIR(st.st_mode)) line << " " << st.st_size << " " << st.st_nlink;
-    if (S_ISLNK(st.st_mode)) line << " -> " << std::filesystem::read_symlink(it->path(), error).string();
-    if (S_ISREG(st.st_mode)) {
-      std::ifstream file(it->path(), std::ios::binary);
-      const std::string data{std::istreambuf_iterator<char>(file), {}};
-      line << " " << std::hex << Hash(data.data(), data.size());
-    }
-    lines.push_back(line.str());
+  std::vector<std::pair<std::string, bool>>
+      names;  // and whether it is a directory; each before what is in it
+};
+
+std::string DescribeFile(int dir, const char* name, const struct stat& st) {
+  std::ostringstream line;
+  line << std::oct << " " << st.st_mode << std::dec << " " << st.st_uid << ":" << st.st_gid;
+  if (!S_ISDIR(st.st_mode)) line << " " << st.st_size << " " << st.st_nlink;
+  if (S_ISLNK(st.st_mode)) {
+    char target[PATH_MAX];
+    const ssize_t size = readlinkat(dir, name, target, sizeof(target));
+    line << " -> " << std::string(target, static_cast<size_t>(std::max<ssize_t>(size, 0)));
   }
-  std::sort(lines.begin(), lines.end());
-  for (const std::string& line : lines) out << "  " << line << "\n";
+  if (S_ISREG(st.st_mode) && st.st_size > 0) {
+    std::string data(static_cast<size_t>(st.st_size), '\0');
+    const int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    const ssize_t size = read(fd, data.data(), data.size());
+    close(fd);
+    line << " " << std::hex << size << " " << Hash(data.data(), data.size());
+  }
+  return line.str();
+}
+
+// Describes what is in a directory, a line each.
+void DescribeTree(int dir, const std::string& above, Tree* tree) {
+  std::vector<std::string> names;
+  DIR* const stream = fdopendir(dir);
+  while (const dirent* const entry = readdir(stream)) {
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) names.push_back(entry->d_name);
+  }
+  for (const std::string& name : names) {
+    struct stat st = {};
+    if (fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    tree->lines.push_back("  " + above + name + DescribeFile(dir, name.c_str(), st));
+    tree->names.push_back({above + name, S_ISDIR(st.st_mode)});
+    if (S_ISDIR(st.st_mode))
+      DescribeTree(openat(dir, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), above + name + "/", tree);
+  }
+  closedir(stream);
+}
+
+bool PutFile(const char* name, std::string_view text) {
+  const int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  return write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && close(fd) == 0;
 }
 
 void MakeTree() {
-  mkdir("d", 0755);
-  std::ofstream("a") << "0123456789";
-  std::ofstream("d/a") << "#!/bin/test x\n";
+  if (mkdir("d", 0755) != 0 || !PutFile("a", "0123456789") || !PutFile("d/a", "#!/bin/test x\n")) _exit(98);
   if (symlink("d/a", "s") != 0 || mkfifo("f", 0666) != 0) _exit(98);
 }
 
-void RunProgram(const Program& program, const std::string& title) {
-  constexpr timespec kPatience = {0, 300'000'000};
-  const std::filesystem::path own = "program";
-  std::error_code error;
-  std::filesystem::remove_all(own, error);
-  if (mkdir(own.c_str(), 0755) != 0 || chdir(own.c_str()) != 0) _exit(97);
-  MakeTree();
-  the_log->used = 0;
+// Whether a process sleeps, by proc(5).
+bool Sleeps(pid_t pid) {
+  char text[128] = {};
+  const int fd = open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC);
+  const ssize_t size = read(fd, text, sizeof(text) - 1);
+  close(fd);
+  const char* const name_end = size > 0 ? strrchr(text, ')') : nullptr;
+  return name_end != nullptr && name_end[1] == ' ' && name_end[2] == 'S';
+}
+
+// Waits for a program's end; false if it waits for ever, as it seems: if it was found asleep in the same call
+// each time for as long as the patience lasts.
+bool WaitFor(pid_t child, int patience_ms, int* status) {
+  constexpr int kLook = 4;
+  constexpr timespec kUntilNextLook = {0, kLook * 1'000'000};
+  constexpr int kMost = 2000;  // asleep or not
   sigset_t child_ended;
   sigemptyset(&child_ended);
   sigaddset(&child_ended, SIGCHLD);
-  const pid_t child = fork();
-  if (child == 0) {
-    sigprocmask(SIG_UNBLOCK, &child_ended, nullptr);
-    RunChild(program);
-  }
-  int status = 0;
-  bool hangs = false;
-  // A signal may be of an earlier child.
-  while (!hangs && waitpid(child, &status, WNOHANG) == 0) {
-    hangs = sigtimedwait(&child_ended, nullptr, &kPatience) < 0;
-  }
-  if (hangs) {
+  uint32_t calls = 0;
+  int asleep = 0, in_all = 0;
+  while (waitpid(child, status, WNOHANG) == 0) {
+    // A signal may be of an earlier child.
+    if (sigtimedwait(&child_ended, nullptr, &kUntilNextLook) >= 0) continue;
+    const uint32_t now = the_log->calls.load(std::memory_order_relaxed);
+    asleep = now == calls && Sleeps(child) ? asleep + kLook : 0;
+    in_all += kLook;
+    calls = now;
+    if (asleep < patience_ms && in_all < kMost) continue;
     kill(child, SIGKILL);
-    waitpid(child, &status, 0);
+    waitpid(child, status, 0);
+    return false;
   }
-  std::ostringstream tree;
-  if (chdir("..") != 0) _exit(96);
-  DescribeTree(own, tree);
-  printf("program %s\n%.*s%s %d\n%s", title.c_str(), static_cast<int>(the_log->used), the_log->text,
-         hangs ? "\nwaits" : "ends with", hangs ? 0 : status, tree.str().c_str());
-  std::filesystem::remove_all(own, error);
+  return true;
+}
+
+void RunProgram(const Program& program, const std::string& title, int patience_ms) {
+  constexpr const char* kOwn = "program";
+  if (mkdir(kOwn, 0755) != 0 || chdir(kOwn) != 0) _exit(97);
+  MakeTree();
+  the_log->used = 0;
+  the_log->calls = 0;
+  const pid_t child = fork();
+  if (child == 0) RunChild(program);
+  int status = 0;
+  const bool ended = WaitFor(child, patience_ms, &status);
+  Tree tree;
+  DescribeTree(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "", &tree);
+  std::sort(tree.lines.begin(), tree.lines.end());
+  printf("program %s\n%.*s%s %d\n", title.c_str(), static_cast<int>(the_log->used), the_log->text,
+         ended ? "ends with" : "\nwaits", ended ? status : 0);
+  for (const std::string& line : tree.lines) printf("%s\n", line.c_str());
+  for (auto name = tree.names.rbegin(); name != tree.names.rend(); ++name) {
+    unlinkat(AT_FDCWD, name->first.c_str(), name->second ? AT_REMOVEDIR : 0);
+  }
+  if (chdir("..") != 0 || rmdir(kOwn) != 0) _exit(96);
 }
 
 }  // namespace
@@ -352,11 +419,12 @@ void RunProgram(const Program& program, const std::string& title) {
 
 int main(int argc, char** argv) {
   using namespace cloister::fuzz;
+  const auto number = [&](int at) { return static_cast<uint32_t>(strtoul(argv[at], nullptr, 0)); };
   if (argc == 3 && strcmp(argv[1], "--print") == 0) {
-    fputs(Print(ProgramOf(static_cast<uint32_t>(strtoul(argv[2], nullptr, 0)))).c_str(), stdout);
+    fputs(Print(ProgramOf(number(2))).c_str(), stdout);
     return 0;
   }
-  if (argc != 2 && argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
   the_log =
       static_cast<Log*>(mmap(nullptr, kLogBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   if (the_log == MAP_FAILED) return 2;
@@ -364,13 +432,14 @@ int main(int argc, char** argv) {
   sigemptyset(&child_ended);
   sigaddset(&child_ended, SIGCHLD);
   sigprocmask(SIG_BLOCK, &child_ended, nullptr);
-  if (argc == 2) {
-    std::ifstream file(argv[1]);
-    RunProgram(Parse(std::string{std::istreambuf_iterator<char>(file), {}}), argv[1]);
+  const auto patience_ms = static_cast<int>(number(1));
+  if (argc == 3) {
+    std::ifstream file(argv[2]);
+    RunProgram(Parse(std::string{std::istreambuf_iterator<char>(file), {}}), argv[2], patience_ms);
     return 0;
   }
-  const auto first = static_cast<uint32_t>(strtoul(argv[1], nullptr, 0));
-  const auto count = static_cast<uint32_t>(strtoul(argv[2], nullptr, 0));
-  for (uint32_t seed = first; seed < first + count; ++seed) RunProgram(ProgramOf(seed), std::to_string(seed));
+  for (uint32_t seed = number(2), end = seed + number(3); seed != end; ++seed) {
+    RunProgram(ProgramOf(seed), std::to_string(seed), patience_ms);
+  }
   return 0;
 }

@@ -1,21 +1,26 @@
 """The same random programs of system calls on the host's kernel (in runc's namespaces) and in a sandbox: tools/fuzz diff.
 
-Results, errnos, what the calls put into memory, how the process ends and the tree of files it leaves are compared.
+Many programs are run in one container, each in a process and a directory of its own; one that differs is run once more in
+a container of its own, where only that counts. Results, errnos, what the calls put into memory, how the process ends and the tree of files it leaves are compared.
 """
+import collections
+import concurrent.futures
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
+import time
 import uuid
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KNOWN = os.path.join(HERE, "known_differences.txt")
 CAPS = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD", "CAP_NET_BIND_SERVICE",
         "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"]
-PATIENCE = 600
+# Milliseconds for which a call may sleep before it is taken to wait for ever: in a batch, and alone.
+HASTY, PATIENT = "12", "300"
+TIMEOUT = 600
 
 
 class Bundle:
@@ -52,7 +57,7 @@ class Bundle:
         name = f"fuzz-diff-{uuid.uuid4().hex[:12]}"
         with tempfile.TemporaryDirectory(prefix="cloister-fuzz-state-") as state:
             done = subprocess.run([runtime, "--root", state, "run", "--bundle", self.path, name], stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT, check=False)
         if done.returncode != 0:
             raise SystemExit(f"fuzz: {runtime}: {done.stderr.decode(errors='replace')[-500:]}")
         return done.stdout.decode("latin-1")
@@ -79,6 +84,14 @@ def first_difference(host, sandbox):
     return None
 
 
+def kind(difference):
+    """What a difference is about: the call, and both results."""
+    host, sandbox = (line.split(" ") for line in difference)
+    if len(host) != 5 or len(sandbox) != 5:
+        return ("the end", *(line.strip() for line in difference))
+    return host[1], host[3], sandbox[3] if host[3] != sandbox[3] else "other memory"
+
+
 class KnownDifferences:
     """known_differences.txt: `pattern of the host's line => pattern of the sandbox's line   # reason`, one a line."""
 
@@ -99,63 +112,83 @@ class KnownDifferences:
 
 class Comparison:
     def __init__(self, program, runtimes):
-        self.bundle = Bundle(program)
+        self.bundles = [Bundle(program) for _ in runtimes]
         self.program = program
         self.runtimes = runtimes  # the host's, the sandbox's
         self.known = KnownDifferences()
 
+    def remove(self):
+        for bundle in self.bundles:
+            bundle.remove()
+
+    def run(self, args):
+        """The programs on both sides at once: two lists of lines by title."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            runs = [pool.submit(bundle.run, runtime, args) for bundle, runtime in zip(self.bundles, self.runtimes)]
+            return [split(run.result()) for run in runs]
+
+    def unexplained(self, host, sandbox):
+        found = first_difference(host, sandbox)
+        return found if found is not None and not self.known.explain(found) else None
+
     def of_text(self, lines):
-        self.bundle.write_input("\n".join(lines) + "\n")
-        host, sandbox = (list(split(self.bundle.run(runtime, ["/in/program"])).values())[0] for runtime in self.runtimes)
-        return first_difference(host, sandbox)
+        for bundle in self.bundles:
+            bundle.write_input("\n".join(lines) + "\n")
+        return self.unexplained(*(list(side.values())[0] for side in self.run([PATIENT, "/in/program"])))
 
     def minimise(self, seed):
+        """The shortest program found that differs in the same way, and how; (None, None) if it does not by itself."""
         text = subprocess.run([self.program, "--print", seed], check=True, stdout=subprocess.PIPE).stdout.decode("latin-1")
         lines = text.splitlines()
         found = self.of_text(lines)
         if found is None:
             return None, None
-        call = found[0].split(" ")[1:2]
-        at = len(lines) - 1
-        while at >= 0:
-            shorter = lines[:at] + lines[at + 1:]
-            now = self.of_text(shorter) if shorter else None
-            if now is not None and now[0].split(" ")[1:2] == call and not self.known.explain(now):
-                lines, found = shorter, now
-            at -= 1
+        wanted, size = kind(found), len(lines)
+        while size >= 1:
+            at = 0
+            while at < len(lines):
+                shorter = lines[:at] + lines[at + size:]
+                now = self.of_text(shorter) if shorter else None
+                if now is not None and kind(now) == wanted:
+                    lines, found = shorter, now
+                else:
+                    at += size
+            size //= 2
         return lines, found
 
-    def run(self, first, count):
-        """Titles of programs with an unexplained difference, with the difference."""
-        host, sandbox = (split(self.bundle.run(runtime, [str(first), str(count)])) for runtime in self.runtimes)
-        different = []
+    def batch(self, first, count):
+        """(title, difference) of the programs of these seeds that differ when they are run alone, too."""
+        host, sandbox = self.run([HASTY, str(first), str(count)])
         for title, lines in host.items():
-            found = first_difference(lines, sandbox.get(title, []))
-            if found is not None and not self.known.explain(found):
-                different.append((title, found))
-        return different
+            if self.unexplained(lines, sandbox.get(title, [])) is None:
+                continue
+            alone = self.unexplained(*(side[title] for side in self.run([PATIENT, title, "1"])))
+            if alone is not None:
+                yield title, alone
 
 
-def main(program, runsc, first, count, shown=5, batch=200):
+def report(comparison, title):
+    lines, found = comparison.minimise(title)
+    if lines is None:
+        print(f"program {title}: not each time")
+        return
+    print(f"program {title}: {found[0]!r} on the host, {found[1]!r} in the sandbox:")
+    print("\n".join("  " + line for line in lines), flush=True)
+
+
+def main(program, runsc, first, count, shown, size=1000):
     comparison = Comparison(program, ("runc", runsc))
-    unexplained = 0
+    kinds = collections.Counter()
+    began = time.monotonic()
     try:
-        for start in range(first, first + count, batch):
-            different = comparison.run(start, min(batch, first + count - start))
-            unexplained += len(different)
-            for title, found in different:
-                if shown == 0:
-                    print(f"program {title}: {found[0]!r} on the host, {found[1]!r} in the sandbox")
-                    continue
-                shown -= 1
-                lines, found = comparison.minimise(title)
-                if lines is None:
-                    print(f"program {title}: differs among others alone, or not each time")
-                    continue
-                print(f"program {title}: {found[0]!r} on the host, {found[1]!r} in the sandbox:")
-                print("\n".join("  " + line for line in lines))
-            sys.stdout.flush()
+        for start in range(first, first + count, size):
+            for title, found in comparison.batch(start, min(size, first + count - start)):
+                kinds[kind(found)] += 1
+                if kinds[kind(found)] == 1 and len(kinds) <= shown:
+                    report(comparison, title)
     finally:
-        comparison.bundle.remove()
-    print(f"{count} programs, {unexplained} with an unexplained difference")
-    return 1 if unexplained else 0
+        comparison.remove()
+    for (call, host, sandbox), times in kinds.most_common():
+        print(f"{times:6} times: {call}: {host} on the host, {sandbox} in the sandbox")
+    print(f"{count} programs, {sum(kinds.values())} with an unexplained difference, {time.monotonic() - began:.0f} s")
+    return 1 if kinds else 0

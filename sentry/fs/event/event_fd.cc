@@ -34,7 +34,7 @@ ErrnoOr<size_t> EventFd::Read(UserBuffer& dst) {
 }
 
 ErrnoOr<size_t> EventFd::Write(UserBuffer& src) {
-  if (src.size() < sizeof(uint64_t)) return Errno::kInval;
+  if (src.size() != sizeof(uint64_t)) return Errno::kInval;  // since Linux 6.9
   UserBuffer ahead = src;  // the buffer's cursor moves only when the value is taken
   const uint64_t added = TRY(ahead.CopyInObject<uint64_t>());
   if (added > kLargest) return Errno::kInval;

@@ -86,9 +86,9 @@ uint64_t FileData::ReserveLocked(uint64_t start, uint64_t end) {
   return std::min(end, (first_page + have + got) * kPageSize);
 }
 
-ErrnoOrVoid FileData::MoveToHostLocked() {
+ErrnoOrVoid FileData::MoveToHostLocked(unsigned more_flags) {
   if (fd() >= 0) return {};
-  const unsigned flags = MFD_CLOEXEC | (sealable_ ? MFD_ALLOW_SEALING : 0);
+  const unsigned flags = MFD_CLOEXEC | (sealable_ ? MFD_ALLOW_SEALING : 0) | more_flags;
   UniqueFd made(memfd_create(name_.c_str(), flags));
   if (!made.ok()) return FromHostErrno(errno);
   if (!small_.empty()) {
@@ -239,6 +239,13 @@ ErrnoOrVoid FileData::AddSeals(int seals) {
   const int host_fd = TRY(HostFd());
   absl::MutexLock lock(&mu_);
   return fcntl(host_fd, F_ADD_SEALS, seals) == 0 ? Ok() : FromHostErrno(errno);
+}
+
+ErrnoOrVoid FileData::SealNotExecutable() {
+  constexpr unsigned kNoExecSeal = 0x8;  // MFD_NOEXEC_SEAL
+  absl::MutexLock lock(&mu_);
+  const ErrnoOrVoid made = MoveToHostLocked(kNoExecSeal);
+  return made.ok() || made.error() != Errno::kInval ? made : MoveToHostLocked();
 }
 
 }  // namespace cloister::tmp

@@ -16,7 +16,6 @@ namespace {
 
 constexpr unsigned kNoExecSeal = 0x8;  // MFD_NOEXEC_SEAL, Linux 6.3
 constexpr unsigned kExec = 0x10;       // MFD_EXEC
-constexpr int kSealExec = 0x20;        // F_SEAL_EXEC
 constexpr int kLargeFile = 0100000;    // O_LARGEFILE of the kernel's, which glibc has as 0
 
 // In no namespace, without limits, for the life of the sentry.
@@ -48,11 +47,7 @@ ErrnoOr<Ref<vfs::FileDescription>> MakeMemFd(std::string_view name, unsigned fla
   Ref<TmpFile> file;
   Ref<vfs::FileDescription> open = OpenNew(absl::StrCat("memfd:", std::string(name)), no_exec ? 0666 : 0777,
                                            sealable, std::move(cred), &file);
-  if (no_exec) {
-    const ErrnoOrVoid sealed = file->data().AddSeals(kSealExec);
-    // A host older than the seal goes without it; the mode says the same.
-    if (!sealed.ok() && sealed.error() != Errno::kInval) return sealed.error();
-  }
+  if (no_exec) TRY_VOID(file->data().SealNotExecutable());
   return open;
 }
 

@@ -17,6 +17,7 @@ namespace {
 // The host's protocol number, or Linux's answer to a kind that is not served.
 ErrnoOr<int> CheckKind(const SocketRequest& request) {
   const int protocol = request.protocol;
+  if (protocol < 0 || protocol >= IPPROTO_MAX) return Errno::kInval;
   switch (request.type) {
     case SOCK_STREAM:
       if (protocol == 0 || protocol == IPPROTO_TCP) return IPPROTO_TCP;
@@ -27,7 +28,8 @@ ErrnoOr<int> CheckKind(const SocketRequest& request) {
       if (request.domain == AF_INET6 && protocol == IPPROTO_ICMPV6) return protocol;
       return Errno::kProtoNoSupport;
     case SOCK_RAW:
-      return Errno::kPerm;  // the sentry has no CAP_NET_RAW
+      // The sentry has no CAP_NET_RAW. Linux finds no raw protocol 0 before it asks for that.
+      return protocol == 0 ? Errno::kProtoNoSupport : Errno::kPerm;
     default:
       return Errno::kSocktNoSupport;
   }
