@@ -303,7 +303,7 @@ class ServeTest(unittest.TestCase):
         self.serve("--max-seconds", "20")
         for words, complaint in (
                 ([], "command.args: must be given"),
-                (["--program", self.file("0 getpid(\n")], "program.text: line 1 is no call"),
+                (["--program", self.file("0 getpid(\n", "program")], "program.text: line 1 is no call"),
                 (["--cwd", "tmp", "true"], "command.cwd: not an absolute path"),
                 (["--root", "tree", "true"], "root: not an absolute path"),
                 (["--root", "/no/such/tree", "true"], "/no/such/tree"),
