@@ -1,10 +1,13 @@
 #include "runsc/cmd/attached.h"
 
+#include <sys/wait.h>
+
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/error/status.h"
 #include "runsc/container/container.h"
+#include "runsc/container/directory.h"
 #include "runsc/sandbox/foreground.h"
 
 namespace cloister::cmd {
@@ -24,6 +27,13 @@ absl::Status DeleteIt(const container::Runtime& runtime, const std::string& id) 
   return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }
 
+absl::Status SaveStatus(const std::string& file, int wait_status) {
+  const std::string text = WIFEXITED(wait_status)
+                               ? absl::StrCat("{\"exitCode\":", WEXITSTATUS(wait_status), "}\n")
+                               : absl::StrCat("{\"signal\":", WTERMSIG(wait_status), "}\n");
+  return container::WriteFileAtomically(file, text, 0644);
+}
+
 }  // namespace
 
 absl::StatusOr<int> RunContainer(const container::Runtime& runtime, container::CreateOptions create,
@@ -40,7 +50,9 @@ absl::StatusOr<int> RunContainer(const container::Runtime& runtime, container::C
   if (options.detach) return 0;
   const absl::StatusOr<int> status = foreground->Run(created.monitor, std::move(created.master));
   if (!options.keep) RETURN_IF_ERROR(DeleteIt(runtime, create.id));
-  return status;
+  if (!status.ok()) return status;
+  if (!options.status_file.empty()) RETURN_IF_ERROR(SaveStatus(options.status_file, *status));
+  return sandbox::ShellStatus(*status);
 }
 
 }  // namespace cloister::cmd

@@ -116,7 +116,7 @@ absl::StatusOr<int> RunExec(const Globals& globals, const Args& args) {
   if (!raw.detach) foreground = TRY_STATUS(sandbox::Foreground::Prepare());
   container::ExecdProcess process = TRY_STATUS(container::Exec(container, options));
   if (raw.detach) return 0;
-  return foreground->Run(process.monitor, std::move(process.master));
+  return sandbox::ShellStatus(TRY_STATUS(foreground->Run(process.monitor, std::move(process.master))));
 }
 
 }  // namespace cloister::cmd

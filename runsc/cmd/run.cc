@@ -14,6 +14,8 @@ absl::StatusOr<int> RunRun(const Globals& globals, const Args& args) {
   bundle.Declare(&flags);
   flags.Bool("detach,d", &attached.detach, "return when the process runs");
   flags.Bool("keep", &attached.keep, "do not delete the container when it has ended");
+  flags.String("status-file", &attached.status_file,
+               "write how the process ended here, as JSON: {\"exitCode\":N} or {\"signal\":N}");
   flags.Bool("no-subreaper", &no_subreaper, "accepted");
   RETURN_IF_ERROR(flags.Parse(args));
   RETURN_IF_ERROR(CheckCount(flags, "run", 1, 1));

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/error/status.h"
+#include "base/host/unique_fd.h"
 #include "base/log/log.h"
 #include "runsc/cmd/report.h"
 #include "runsc/cmd/verb.h"
@@ -20,6 +21,8 @@ namespace {
 
 constexpr char kVersion[] = "runsc version 0.1.0\ncommit: unknown\nspec: 1.0.2\n";
 constexpr int kUnknownVerb = 3;
+// Above all numbers at which a child finds something else: it may log before it executes.
+constexpr int kLogFdBase = 256;
 
 // As they stand on the command line, before they are checked.
 struct RawGlobals {
@@ -86,8 +89,10 @@ absl::StatusOr<std::string> MakeAbsolute(const std::string& path) {
 absl::Status OpenDebugLog(const RawGlobals& raw, container::Runtime* runtime) {
   runtime->debug_level = raw.debug || raw.strace ? "debug" : "info";
   if (raw.debug_log.empty()) return absl::OkStatus();
-  runtime->debug_log = open(raw.debug_log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (runtime->debug_log < 0) return HostErrorNow(absl::StrCat("--debug-log: ", raw.debug_log));
+  const UniqueFd log(open(raw.debug_log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!log.ok()) return HostErrorNow(absl::StrCat("--debug-log: ", raw.debug_log));
+  runtime->debug_log = fcntl(log.get(), F_DUPFD_CLOEXEC, kLogFdBase);
+  if (runtime->debug_log < 0) return HostErrorNow("F_DUPFD_CLOEXEC");
   StartLog(runtime->debug_log, raw.debug ? LogLevel::kDebug : LogLevel::kInfo, "runsc");
   return absl::OkStatus();
 }

@@ -53,6 +53,7 @@ absl::StatusOr<int> RunFeatures(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunInstall(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunUninstall(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunSpec(const Globals& globals, const Args& args);
+absl::StatusOr<int> RunServe(const Globals& globals, const Args& args);
 absl::StatusOr<int> RunDebug(const Globals& globals, const Args& args);
 
 }  // namespace cloister::cmd

@@ -23,6 +23,7 @@ constexpr Verb kVerbs[] = {
     {"events", "print what a container uses", RunEvents},
     {"features", "print what this runtime can do", RunFeatures},
     {"spec", "write a config.json to begin with", RunSpec},
+    {"serve", "run commands and programs of system calls in fresh sandboxes, for gRPC clients", RunServe},
     {"install", "make this runsc known to Docker and containerd", RunInstall},
     {"uninstall", "take back what install has written", RunUninstall},
     {"debug", "look inside: filters, unimplemented ID, tasks ID, gofer ID", RunDebug},

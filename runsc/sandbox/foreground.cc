@@ -17,15 +17,11 @@
 namespace cloister::sandbox {
 namespace {
 
-int ExitCode(int wait_status) {
-  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
-}
-
 bool IsForwarded(int signal) {
   return signal != SIGCHLD && signal != SIGPIPE && signal != SIGURG && signal != SIGWINCH;
 }
 
-// The monitor's exit code once it has ended.
+// The monitor's wait status once it has ended.
 absl::StatusOr<std::optional<int>> TakeSignals(int signals, pid_t monitor, int master) {
   signalfd_siginfo info;
   while (read(signals, &info, sizeof info) == sizeof info) {
@@ -37,7 +33,7 @@ absl::StatusOr<std::optional<int>> TakeSignals(int signals, pid_t monitor, int m
   }
   int status;
   const pid_t ended = waitpid(monitor, &status, WNOHANG);
-  if (ended == monitor) return std::optional<int>(ExitCode(status));
+  if (ended == monitor) return std::optional<int>(status);
   if (ended < 0 && errno != EINTR) return HostErrorNow("waitpid");
   return std::optional<int>();
 }
@@ -82,6 +78,10 @@ absl::StatusOr<int> Foreground::Run(pid_t monitor, UniqueFd master) {
     input.Step(entries[1]);
     output.Step(entries[2]);
   }
+}
+
+int ShellStatus(int wait_status) {
+  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
 }  // namespace cloister::sandbox

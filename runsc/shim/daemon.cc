@@ -9,11 +9,11 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
+#include "base/host/reaper.h"
 #include "base/log/log.h"
 #include "runsc/shim/bundle_files.h"
 #include "runsc/shim/oom_watcher.h"
 #include "runsc/shim/publisher.h"
-#include "runsc/shim/reaper.h"
 #include "runsc/shim/service.h"
 #include "runsc/shim/ttrpc/server.h"
 #include "runsc/spec/spec.h"

@@ -9,8 +9,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/host/reaper.h"
 #include "runsc/shim/api/events.pb.h"
-#include "runsc/shim/reaper.h"
 #include "runsc/shim/ttrpc/client.h"
 
 namespace cloister::shim {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "runsc/shim/reaper.h"
+#include "base/host/reaper.h"
 #include "runsc/shim/runtime_config.h"
 
 namespace cloister::shim {

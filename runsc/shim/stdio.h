@@ -10,8 +10,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/host/reaper.h"
 #include "base/host/unique_fd.h"
-#include "runsc/shim/reaper.h"
 
 namespace cloister::shim {
 

@@ -32,6 +32,7 @@
 #include <utility>
 #include <vector>
 
+#include "runsc/program/evaluate.h"
 #include "tests/fuzz/generator.h"
 #include "tests/fuzz/program.h"
 
@@ -203,43 +204,13 @@ Program ProgramOf(uint32_t seed) {
 
 class Runner {
  public:
-  Runner() { std::fill(std::begin(registers_), std::end(registers_), -1); }
+  Runner() { std::fill(registers_.begin(), registers_.end(), -1); }
 
   void Run(const Program& program) {
     for (size_t i = 0; i < program.calls.size(); ++i) Make(i, program.calls[i]);
   }
 
  private:
-  uint64_t Evaluate(const Value& value) {
-    const uint64_t at = kScratch + value.number;
-    uint64_t loaded = 0;
-    switch (value.kind) {
-      case Value::Kind::kNumber:
-        return value.number;
-      case Value::Kind::kRegister:
-        return static_cast<uint64_t>(registers_[value.number % kRegisters]);
-      case Value::Kind::kLoad4:
-        memcpy(&loaded, reinterpret_cast<void*>(at), 4);
-        return static_cast<uint64_t>(int64_t{static_cast<int32_t>(loaded)});
-      case Value::Kind::kLoad8:
-        if (value.number + sizeof(loaded) <= kScratchSize)
-          memcpy(&loaded, reinterpret_cast<void*>(at), sizeof(loaded));
-        return loaded;
-      case Value::Kind::kPointer:
-        break;
-    }
-    std::string bytes;
-    for (const Item& item : value.items) {
-      bytes += item.bytes;
-      if (item.width == 0) continue;
-      const uint64_t member = Evaluate(item.value);
-      bytes.append(reinterpret_cast<const char*>(&member), item.width);
-    }
-    memcpy(reinterpret_cast<void*>(at), bytes.data(),
-           std::min<size_t>(bytes.size(), kScratchSize - value.number));
-    return at;
-  }
-
   // Times, device and inode numbers are of the machine; so are sizes and links of directories.
   static void Smooth(const abi::Arg& arg, uint64_t addr) {
     if (arg.way == abi::Arg::Way::kIn || arg.layout == nullptr) return;
@@ -267,13 +238,14 @@ class Runner {
 
   void Make(size_t index, const Call& call) {
     uint64_t args[6] = {};
-    for (size_t i = 0; i < call.args.size() && i < 6; ++i) args[i] = Evaluate(call.args[i]);
+    for (size_t i = 0; i < call.args.size() && i < 6; ++i)
+      args[i] = program::Evaluate(call.args[i], registers_);
     Say("%zu %s", index, call.signature->name);
     the_log->calls.fetch_add(1, std::memory_order_relaxed);
     const long returned =
         syscall(call.signature->number, args[0], args[1], args[2], args[3], args[4], args[5]);
     const int64_t result = returned == -1 ? -errno : returned;
-    if (call.into >= 0) registers_[call.into] = result;
+    if (call.into >= 0) registers_[static_cast<size_t>(call.into)] = result;
     if (result >= 0) {
       for (int i = 0; i < call.signature->arity(); ++i) Smooth(call.signature->args[i], args[i]);
     }
@@ -281,7 +253,7 @@ class Runner {
         static_cast<unsigned long>(Hash(reinterpret_cast<void*>(kScratch), kScratchSize)));
   }
 
-  int64_t registers_[kRegisters];
+  program::Registers registers_;
 };
 
 [[noreturn]] void RunChild(const Program& program) {

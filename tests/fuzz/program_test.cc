@@ -35,6 +35,15 @@ TEST(ProgramTest, WhatIsNoCallIsLeftOut) {
   }
 }
 
+TEST(ProgramTest, TheFirstBadLineIsFound) {
+  EXPECT_EQ(program::FindBadLine(""), 0u);
+  EXPECT_EQ(program::FindBadLine("# a comment\nraces\n\n0 getpid()\n"), 0u);
+  EXPECT_EQ(program::FindBadLine("0 getpid()\n0 getpid(\n"), 2u);
+  std::string calls;
+  for (size_t i = 0; i <= program::kMostCalls; ++i) calls += "0 getpid()\n";
+  EXPECT_EQ(program::FindBadLine(calls), program::kMostCalls + 1);
+}
+
 TEST(ProgramTest, WhatIsMadeReadsBackAsItWas) {
   for (uint32_t seed = 0; seed < 200; ++seed) {
     Generator generator(seed);

@@ -148,6 +148,16 @@ class LifecycleTest(OciTest):
         self.assertEqual(b"through descriptor three\n", os.read(read_end, 100))
         os.close(read_end)
 
+    def test_debug_log_whatever_its_number(self):
+        """The log may lie at a number at which a child of runsc finds something else."""
+        bundle = self.bundle(["/bin/echo", "hello"])
+        log = os.path.join(bundle, "log")
+        for taken in ("", "3", "3 4", "3 4 5", "3 4 5 6"):
+            script = "".join(f"exec {number}</dev/null; " for number in taken.split()) + 'exec "$@"'
+            command = self.runsc.argv("--debug-log", log, "run", "--bundle", bundle, self.runsc.new_id())
+            done = subprocess.run(["bash", "-c", script, "bash", *command], capture_output=True, text=True, check=False)
+            self.assertEqual((0, "hello\n", ""), (done.returncode, done.stdout, done.stderr), taken)
+
     def test_console_socket(self):
         bundle = self.bundle(["/bin/sh", "-c", "test -t 0 && echo terminal; stty size"], terminal=True)
         path = os.path.join(bundle, "console")

@@ -1,5 +1,5 @@
-#ifndef CLOISTER_RUNSC_SHIM_REAPER_H_
-#define CLOISTER_RUNSC_SHIM_REAPER_H_
+#ifndef CLOISTER_BASE_HOST_REAPER_H_
+#define CLOISTER_BASE_HOST_REAPER_H_
 
 #include <sys/types.h>
 
@@ -14,7 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
-namespace cloister::shim {
+namespace cloister {
 
 // How a process ended.
 struct Exit {
@@ -32,7 +32,7 @@ struct Command {
   absl::Duration patience = absl::InfiniteDuration();  // Run: killed after that
 };
 
-// The parent of all processes that the shim starts, and of those that they leave behind (subreaper): a
+// The parent of all processes that this one starts, and of those that they leave behind (subreaper): a
 // container's processes among them. One thread waits for all; whoever wants to know a process' end says so
 // here. One for each process, which is never destroyed.
 class Reaper {
@@ -79,6 +79,6 @@ class Reaper {
   uint64_t spawned_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
-}  // namespace cloister::shim
+}  // namespace cloister
 
-#endif  // CLOISTER_RUNSC_SHIM_REAPER_H_
+#endif  // CLOISTER_BASE_HOST_REAPER_H_

@@ -1,4 +1,4 @@
-#include "runsc/shim/reaper.h"
+#include "base/host/reaper.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -16,7 +16,7 @@
 #include "base/error/status.h"
 #include "base/host/unique_fd.h"
 
-namespace cloister::shim {
+namespace cloister {
 namespace {
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
@@ -194,4 +194,4 @@ void Reaper::Reap(pid_t pid) {
   on_exit(exit);
 }
 
-}  // namespace cloister::shim
+}  // namespace cloister

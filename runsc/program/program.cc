@@ -1,4 +1,4 @@
-#include "tests/fuzz/program.h"
+#include "runsc/program/program.h"
 
 #include <algorithm>
 #include <charconv>
@@ -9,12 +9,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 
-namespace cloister::fuzz {
+namespace cloister::program {
 namespace {
 
 constexpr int kDeepest = 6;
 constexpr size_t kMostItems = 256;
-constexpr size_t kMostCalls = 256;
 
 const abi::Signature* FindCall(std::string_view name) {
   static const auto* const by_name = [] {
@@ -189,6 +188,16 @@ Program Parse(std::string_view text) {
   return program;
 }
 
+size_t FindBadLine(std::string_view text) {
+  size_t number = 0, calls = 0;
+  for (const absl::string_view line : absl::StrSplit(absl::string_view(text.data(), text.size()), '\n')) {
+    ++number;
+    if (line.empty() || line[0] == '#' || line == "races") continue;
+    if (++calls > kMostCalls || !ParseCall(std::string_view(line.data(), line.size()))) return number;
+  }
+  return 0;
+}
+
 std::string Print(const Program& program) {
   std::string text = program.races ? "races\n" : "";
   for (const Call& call : program.calls) {
@@ -204,4 +213,4 @@ std::string Print(const Program& program) {
   return text;
 }
 
-}  // namespace cloister::fuzz
+}  // namespace cloister::program
