@@ -213,7 +213,8 @@ void JumpIntoStub(Random& random) {
     regs.args[4] = random.Below(16);
   }
   // Descriptors that a stub holds: its boot socket, the memory of all context pages, files that it was lent.
-  if (regs.nr == SYS_close || regs.nr == SYS_close_range || regs.nr == SYS_sendmsg) regs.args[0] = random.Below(14);
+  if (regs.nr == SYS_close || regs.nr == SYS_close_range || regs.nr == SYS_sendmsg)
+    regs.args[0] = random.Below(14);
   regs.rsp = 0;
   regs.flags = 0x202 | (random.OneIn(8) ? 0x100 : 0);
   const bool elsewhere = random.OneIn(5);

@@ -49,8 +49,8 @@ class FileData {
 
   ErrnoOr<int> Seals() ABSL_LOCKS_EXCLUDED(mu_);
   ErrnoOrVoid AddSeals(int seals) ABSL_LOCKS_EXCLUDED(mu_);
-  // F_SEAL_EXEC for a file that nobody may execute: the host's own memfd is made so, since with the seal on one
-  // that may be executed come those against writing. Of a new file alone. A host older than 6.3 goes without.
+  // F_SEAL_EXEC for a new file that nobody may execute: its memfd is made so, since on one that may be
+  // executed the seal brings those against writing along. A host older than 6.3 goes without.
   ErrnoOrVoid SealNotExecutable() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
