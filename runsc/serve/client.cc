@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -16,6 +17,7 @@ namespace cloister::serve {
 namespace {
 
 constexpr int kLimitStatus = 124;  // as timeout(1)
+constexpr std::chrono::seconds kStartPatience(5);
 
 void ShowSyscalls(const Syscalls& syscalls) {
   for (const Syscall& call : syscalls.calls()) {
@@ -109,8 +111,11 @@ absl::StatusOr<int> ShowRun(const std::string& socket, const RunRequest& request
   const program::Program program = program::Parse(request.program().text());
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  const std::unique_ptr<Sandboxes::Stub> stub = Sandboxes::NewStub(
-      grpc::CreateCustomChannel("unix:" + socket, grpc::InsecureChannelCredentials(), arguments));
+  const std::shared_ptr<grpc::Channel> channel =
+      grpc::CreateCustomChannel("unix:" + socket, grpc::InsecureChannelCredentials(), arguments);
+  // A server that has just been started; without one the call says so.
+  channel->WaitForConnected(std::chrono::system_clock::now() + kStartPatience);
+  const std::unique_ptr<Sandboxes::Stub> stub = Sandboxes::NewStub(channel);
   grpc::ClientContext context;
   const std::unique_ptr<grpc::ClientReader<RunEvent>> reader = stub->Run(&context, request);
   RunEvent event;

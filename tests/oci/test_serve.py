@@ -277,6 +277,21 @@ class ServeTest(unittest.TestCase):
         self.assertTrue(wait_until(lambda: not [name for name in os.listdir(self.temporary + "/" + os.listdir(self.temporary)[0])
                                                 if name.startswith("runsc-serve-")], PATIENCE))
 
+    def test_a_client_that_does_not_read_does_not_stop_the_clock(self):
+        server = self.serve()
+        client = subprocess.Popen(self.client("--time", "2000", "--output", str(200 << 20), "yes"), stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        self.addCleanup(client.communicate)
+        self.addCleanup(client.kill)
+        client.stdout.readline()
+        client.send_signal(signal.SIGSTOP)
+        self.assertTrue(wait_until(lambda: not self.groups(server.pid), PATIENCE))
+        client.send_signal(signal.SIGCONT)
+        out, _ = client.communicate(timeout=PATIENCE)
+        result = json.loads(out.splitlines()[-1])["result"]
+        self.assertEqual("ENDED_BY_WALL_TIME", result["ended_by"], result)
+        self.assertEqual(0, self.run_client("true").status)
+
     def test_sigterm(self):
         server = self.serve("--parallel", "2")
         clients = [self.sleeper() for _ in range(2)]
