@@ -119,6 +119,7 @@ void MonitorLink::Deliver(int signo) {
   info.si_code = SI_USER;
   absl::MutexLock lock(&group->kernel().tree_mu());
   task::Task::SendToGroupLocked(*group, info);
+  task::Task::EndHeldLocked(*group, signo);
 }
 
 }  // namespace cloister::boot
