@@ -10,6 +10,7 @@
 #include "runsc/container/exec.h"
 #include "runsc/container/groups.h"
 #include "runsc/container/hooks.h"
+#include "runsc/container/pod.h"
 #include "runsc/sandbox/process.h"
 
 namespace cloister::container {
@@ -27,6 +28,13 @@ constexpr absl::Duration kKillPatience = absl::Seconds(10);
 constexpr absl::Duration kFollowPatience = absl::Seconds(2);
 
 absl::Status NotRunning() { return absl::FailedPreconditionError("container not running"); }
+
+// Where the control socket of its sentry lies: a container of a pod has none of its own.
+std::string ControlPath(const Directory& directory, const spec::State& state) {
+  const std::string sandbox = SandboxOf(state);
+  if (sandbox.empty()) return directory.path();
+  return absl::StrCat(directory.path().substr(0, directory.path().rfind('/') + 1), sandbox);
+}
 
 bool IsTransportError(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
@@ -60,7 +68,7 @@ absl::StatusOr<Container> Container::Open(const std::string& root, const std::st
 spec::Status Container::StatusFromSentry() const {
   const spec::Status guess = state_.started ? spec::Status::kRunning : spec::Status::kCreated;
   absl::StatusOr<sandbox::ControlClient> client =
-      sandbox::ControlClient::Connect(directory_.path(), kStatusPatience);
+      sandbox::ControlClient::Connect(ControlPath(directory_, state_), kStatusPatience);
   if (!client.ok()) return guess;
   control::Request request;
   request.mutable_state()->set_container(state_.id);
@@ -87,7 +95,8 @@ spec::Status Container::Status() const {
 absl::StatusOr<control::Reply> Container::Call(const control::Request& request,
                                                std::span<const int> fds) const {
   const absl::Duration patience = PatienceFor(request);
-  sandbox::ControlClient client = TRY_STATUS(sandbox::ControlClient::Connect(directory_.path(), patience));
+  sandbox::ControlClient client =
+      TRY_STATUS(sandbox::ControlClient::Connect(ControlPath(directory_, state_), patience));
   return client.Call(request, patience, fds);
 }
 
@@ -133,8 +142,9 @@ absl::Status Container::Signal(int signal, bool all) {
   if (done.ok() || !IsTransportError(done)) return done;
   // It may have ended while we asked.
   if (!sandbox::IsAlive(state_.sentry)) return all || signal == SIGKILL ? absl::OkStatus() : NotRunning();
-  if (signal == SIGKILL) return sandbox::KillAndWait(state_.sentry, kKillPatience);
-  return done;
+  if (signal != SIGKILL) return done;
+  // The pod's other containers are not to pay for it.
+  return sandbox::KillAndWait(SandboxOf(state_).empty() ? state_.sentry : state_.monitor, kKillPatience);
 }
 
 absl::Status Container::ChangePause(bool pause) {
@@ -155,7 +165,7 @@ absl::Status Container::Resume() { return ChangePause(false); }
 absl::StatusOr<int> Container::Wait() {
   if (Status() == spec::Status::kStopped) return NotRunning();
   sandbox::ControlClient client =
-      TRY_STATUS(sandbox::ControlClient::Connect(directory_.path(), kCallPatience));
+      TRY_STATUS(sandbox::ControlClient::Connect(ControlPath(directory_, state_), kCallPatience));
   control::Request request;
   request.mutable_wait()->set_container(state_.id);
   const control::Reply reply = TRY_STATUS(client.Call(request, absl::InfiniteDuration()));
@@ -167,7 +177,12 @@ absl::Status Container::AwaitEnd(absl::Duration patience) const {
 }
 
 absl::Status Container::EndProcesses() {
-  RETURN_IF_ERROR(sandbox::KillAndWait(state_.sentry, kKillPatience));
+  const bool in_pod = !SandboxOf(state_).empty();
+  if (!in_pod) {
+    RETURN_IF_ERROR(sandbox::KillAndWait(state_.sentry, kKillPatience));
+  } else if (sandbox::IsAlive(state_.sentry)) {
+    DestroyInPod(ControlPath(directory_, state_), state_.id);
+  }
   std::vector<spec::ProcessId> followers = {state_.monitor, state_.gofer};
   for (const spec::ExecId& exec : state_.execs) followers.push_back(exec.monitor);
   for (const spec::ProcessId& process : followers) {

@@ -21,6 +21,7 @@
 #include "runsc/container/filter.h"
 #include "runsc/container/groups.h"
 #include "runsc/container/hooks.h"
+#include "runsc/container/pod.h"
 #include "runsc/container/terminal.h"
 #include "runsc/sandbox/control_client.h"
 #include "runsc/sandbox/gofer_process.h"
@@ -50,15 +51,19 @@ class Creation {
   absl::Status OpenRoot();
   absl::Status OpenMounts(control::Container* container);
   absl::StatusOr<control::BootConfig> MakeBootConfig();
+  absl::StatusOr<control::Container> MakeContainer();
   absl::StatusOr<sandbox::NetworkPlan> PlanNetwork() const;
   std::vector<sandbox::ViewMount> MakeView() const;
   absl::Status StartProcesses();
+  absl::Status AwaitCreated();
   void AdjustOomScores() const;
   absl::Status RunCreateHooks();
   absl::Status Finish();
   void InitState();
   absl::Status MakeGroups();
   absl::Status Identify(pid_t pid, spec::ProcessId* process);
+
+  bool in_pod() const { return pod_.role == PodRole::kContainer; }
 
   const Runtime& runtime_;
   const CreateOptions& options_;
@@ -70,6 +75,8 @@ class Creation {
   Stdio stdio_;
   spec::State state_;
   cgroup::Group group_;
+  PodPlan pod_;
+  control::Container container_;  // in a pod
   sandbox::GoferProcess gofer_;
   sandbox::MonitorProcess monitor_;
   sandbox::SentryProcess sentry_;
@@ -82,6 +89,7 @@ std::string FormatNow() {
 
 Creation::~Creation() {
   if (kept_) return;
+  if (in_pod() && directory_.has_value()) DestroyInPod(pod_.control_path, options_.id);
   // The children of this process; nobody else can have reaped them.
   for (const pid_t pid : {sentry_.pid, monitor_.pid, gofer_.pid}) {
     if (pid <= 0) continue;
@@ -135,6 +143,11 @@ absl::Status Creation::OpenMounts(control::Container* container) {
 
 absl::StatusOr<sandbox::NetworkPlan> Creation::PlanNetwork() const {
   sandbox::NetworkPlan plan;
+  if (in_pod()) {
+    plan.kind = sandbox::NetworkKind::kJoined;
+    plan.path = pod_.network_path;
+    return plan;
+  }
   plan.sysctl = options_.spec.sysctl;
   if (runtime_.network == Runtime::Network::kNone) return plan;
   const spec::Namespace* network = options_.spec.FindNamespace(spec::NamespaceType::kNetwork);
@@ -149,14 +162,20 @@ absl::StatusOr<sandbox::NetworkPlan> Creation::PlanNetwork() const {
   return plan;
 }
 
+absl::StatusOr<control::Container> Creation::MakeContainer() {
+  control::Container container = spec::ToControl(options_.spec, options_.id);
+  RETURN_IF_ERROR(PutFilter(options_.spec, container.mutable_process()));
+  container.set_root_overlay(runtime_.root_overlay);
+  container.set_root_shared(runtime_.root_shared);
+  container.set_pid_namespace(pod_.pid_namespace);
+  RETURN_IF_ERROR(OpenMounts(&container));
+  return container;
+}
+
 absl::StatusOr<control::BootConfig> Creation::MakeBootConfig() {
   control::BootConfig config;
-  control::Container* container = config.mutable_container();
-  *container = spec::ToControl(options_.spec, options_.id);
-  RETURN_IF_ERROR(PutFilter(options_.spec, container->mutable_process()));
-  container->set_root_overlay(runtime_.root_overlay);
-  container->set_root_shared(runtime_.root_shared);
-  RETURN_IF_ERROR(OpenMounts(container));
+  *config.mutable_container() = TRY_STATUS(MakeContainer());
+  config.set_pod(pod_.role == PodRole::kSandbox);
   config.set_network(runtime_.network == Runtime::Network::kNone ? control::NETWORK_NONE
                                                                  : control::NETWORK_HOST);
   config.set_platform(runtime_.platform);
@@ -179,6 +198,7 @@ void Creation::InitState() {
   state_.rootfs = rootfs_;
   state_.created = FormatNow();
   state_.annotations = options_.spec.annotations;
+  state_.sentry = pod_.sandbox.sentry;
   state_.owner = geteuid() == 0 ? "root" : absl::StrCat(geteuid());
 }
 
@@ -219,7 +239,11 @@ std::vector<sandbox::ViewMount> Creation::MakeView() const {
 
 absl::Status Creation::StartProcesses() {
   sandbox::SentryOptions sentry;
-  sentry.config = TRY_STATUS(MakeBootConfig());
+  if (in_pod()) {
+    container_ = TRY_STATUS(MakeContainer());
+  } else {
+    sentry.config = TRY_STATUS(MakeBootConfig());
+  }
   sentry.network = TRY_STATUS(PlanNetwork());
   std::vector<sandbox::ViewMount> view = MakeView();
   RETURN_IF_ERROR(sandbox::RunInHelper([&]() -> absl::Status {
@@ -228,6 +252,7 @@ absl::Status Creation::StartProcesses() {
     RETURN_IF_ERROR(sandbox::EnterNetwork(sentry.network));
     monitor_ = TRY_STATUS(
         sandbox::StartMonitor(stdio_.pty.has_value() ? stdio_.fds[0] : -1, std::move(view), CLONE_PARENT));
+    if (in_pod()) return absl::OkStatus();
     sentry.gofer_channel = gofer_.channel.get();
     sentry.control_socket = control_socket_.get();
     sentry.log = runtime_.debug_log;
@@ -240,12 +265,34 @@ absl::Status Creation::StartProcesses() {
     return absl::OkStatus();
   }));
   attach_.clear();
-  gofer_.channel.reset();
-  monitor_.sentry_end.reset();
   control_socket_.reset();
   RETURN_IF_ERROR(Identify(gofer_.pid, &state_.gofer));
   RETURN_IF_ERROR(Identify(monitor_.pid, &state_.monitor));
-  return Identify(sentry_.pid, &state_.sentry);
+  return in_pod() ? absl::OkStatus() : Identify(sentry_.pid, &state_.sentry);
+}
+
+// The container stands before its first instruction.
+absl::Status Creation::AwaitCreated() {
+  absl::Status ready;
+  if (in_pod()) {
+    control::CreateRequest request;
+    *request.mutable_container() = std::move(container_);
+    request.set_preserved_fds(static_cast<uint32_t>(stdio_.preserved.size()));
+    std::vector<int> stdio = stdio_.fds;
+    stdio.insert(stdio.end(), stdio_.preserved.begin(), stdio_.preserved.end());
+    const int fixed[] = {gofer_.channel.get(), monitor_.sentry_end.get()};
+    ready = CreateInPod(pod_, std::move(request), fixed, group_, stdio);
+  }
+  gofer_.channel.reset();
+  monitor_.sentry_end.reset();
+  if (stdio_.pty.has_value()) stdio_.pty->slave.reset();
+  if (!in_pod()) ready = sandbox::AwaitReady(sentry_, kStartPatience);
+  if (ready.ok()) return ready;
+  // A gofer that could not start is the cause of what the sentry says.
+  char complaint[512];
+  const ssize_t got = read(gofer_.errors.get(), complaint, sizeof complaint);
+  if (got > 0) return absl::InternalError(std::string(complaint, static_cast<size_t>(got)));
+  return absl::Status(ready.code(), absl::StrCat("unable to start container process: ", ready.message()));
 }
 
 // The sentry has it already. Where it cannot be set, the guest sees the value it asked for all the same.
@@ -278,6 +325,7 @@ absl::Status Creation::Finish() {
 absl::StatusOr<CreatedContainer> Creation::Run() {
   RETURN_IF_ERROR(CheckId(options_.id));
   if (!options_.spec.process.has_value()) return absl::InvalidArgumentError("process: must be given");
+  pod_ = TRY_STATUS(PlanPod(runtime_.root, options_.spec));
   directory_ = TRY_STATUS(Directory::Create(runtime_.root, options_.id));
   lock_ = TRY_STATUS(directory_->Lock(kKillPatience));
   stdio_ = TRY_STATUS(
@@ -286,19 +334,11 @@ absl::StatusOr<CreatedContainer> Creation::Run() {
   InitState();
   RETURN_IF_ERROR(directory_->SaveConfig(options_.config_text));
   RETURN_IF_ERROR(MakeGroups());
-  control_socket_ = TRY_STATUS(sandbox::ListenForControl(directory_->path()));
+  if (!in_pod()) control_socket_ = TRY_STATUS(sandbox::ListenForControl(directory_->path()));
   RETURN_IF_ERROR(StartProcesses());
   AdjustOomScores();
   RETURN_IF_ERROR(directory_->SaveState(state_));
-  if (stdio_.pty.has_value()) stdio_.pty->slave.reset();
-  const absl::Status ready = sandbox::AwaitReady(sentry_, kStartPatience);
-  if (!ready.ok()) {
-    // A gofer that could not start is the cause of what the sentry says.
-    char complaint[512];
-    const ssize_t got = read(gofer_.errors.get(), complaint, sizeof complaint);
-    if (got > 0) return absl::InternalError(std::string(complaint, static_cast<size_t>(got)));
-    return absl::Status(ready.code(), absl::StrCat("unable to start container process: ", ready.message()));
-  }
+  RETURN_IF_ERROR(AwaitCreated());
   if (!sandbox::IsAlive(state_.monitor))
     return absl::InternalError("the monitor ended before the container was created");
   RETURN_IF_ERROR(RunCreateHooks());

@@ -30,6 +30,12 @@ control::Reply ReplyOf(const absl::Status& status) {
   return status.ok() ? control::Reply() : ErrorReply(status);
 }
 
+control::Reply StateReplyOf(Sandbox& sandbox, const std::string& container) {
+  control::Reply reply;
+  reply.mutable_state()->set_state(sandbox.State(container));
+  return reply;
+}
+
 control::Reply DebugReplyOf(Sandbox& sandbox, const control::DebugRequest& request) {
   control::Reply reply;
   control::DebugReply& debug = *reply.mutable_debug();
@@ -87,6 +93,7 @@ void ControlServer::Run() {
     if (epoll_pwait2(epoll_.get(), &event, 1, nullptr, nullptr) != 1) continue;
     if (event.data.fd == lifeline_) OnGoferLost();
     const wait::WakeScope scope;
+    if (TellHangUp(event.data.fd)) continue;
     if (event.data.fd == listener_.get()) {
       Accept();
       continue;
@@ -100,6 +107,29 @@ void ControlServer::Run() {
     absl::MutexLock lock(&connection->mu);
     connection->socket.reset();
   }
+}
+
+absl::Status ControlServer::Create(const control::CreateRequest& request, std::vector<UniqueFd> fds) {
+  Sandbox::Created created = TRY_STATUS(sandbox_.Create(request, std::move(fds)));
+  const int fd = created.gofer_line.get();
+  epoll_event event = {0, {.fd = fd}};  // the hang-up alone, which is always told
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    const absl::Status failed = HostErrorNow("epoll_ctl");
+    sandbox_.Destroy(request.container().id()).IgnoreError();
+    return failed;
+  }
+  gofer_lines_[fd] = std::move(created);
+  return absl::OkStatus();
+}
+
+bool ControlServer::TellHangUp(int fd) {
+  const auto it = gofer_lines_.find(fd);
+  if (it == gofer_lines_.end()) return false;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  const Sandbox::Created line = std::move(it->second);
+  gofer_lines_.erase(it);
+  line.on_gofer_lost();
+  return true;
 }
 
 void ControlServer::Accept() {
@@ -167,19 +197,22 @@ void ControlServer::Handle(const std::shared_ptr<Connection>& connection, const 
       return;
     }
     case control::Request::kPause:
-      connection->Answer(ReplyOf(sandbox_.Pause()));
+      connection->Answer(ReplyOf(sandbox_.Pause(request.pause().container())));
       return;
     case control::Request::kResume:
-      connection->Answer(ReplyOf(sandbox_.Resume()));
+      connection->Answer(ReplyOf(sandbox_.Resume(request.resume().container())));
       return;
-    case control::Request::kState: {
-      control::Reply reply;
-      reply.mutable_state()->set_state(sandbox_.State(request.state().container()));
-      connection->Answer(reply);
+    case control::Request::kState:
+      connection->Answer(StateReplyOf(sandbox_, request.state().container()));
       return;
-    }
     case control::Request::kDebug:
       connection->Answer(DebugReplyOf(sandbox_, request.debug()));
+      return;
+    case control::Request::kCreate:
+      connection->Answer(ReplyOf(Create(request.create(), std::move(fds))));
+      return;
+    case control::Request::kDestroy:
+      connection->Answer(ReplyOf(sandbox_.Destroy(request.destroy().container())));
       return;
     case control::Request::KIND_NOT_SET:
       connection->Answer(ErrorReply(absl::UnimplementedError("unknown request")));

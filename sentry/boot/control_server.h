@@ -43,6 +43,9 @@ class ControlServer {
   void Accept();
   // False: the connection has ended.
   bool Serve(const std::shared_ptr<Connection>& connection);
+  absl::Status Create(const control::CreateRequest& request, std::vector<UniqueFd> fds);
+  // False: fd is no gofer's line.
+  bool TellHangUp(int fd);
   void Handle(const std::shared_ptr<Connection>& connection, const control::Request& request,
               std::vector<UniqueFd> fds);
 
@@ -51,6 +54,7 @@ class ControlServer {
   int lifeline_ = -1;  // EndWith's
   Sandbox& sandbox_;
   std::map<int, std::shared_ptr<Connection>> connections_;  // the server's thread alone
+  std::map<int, Sandbox::Created> gofer_lines_;  // of further containers; the server's thread alone
 };
 
 }  // namespace cloister::boot

@@ -52,7 +52,7 @@ absl::StatusOr<kernfs::Mountable> MakeFileSystem(task::Kernel& kernel, const con
     return *std::move(made);
   }
   if (type == "sysfs") return sys::MakeSys(kernel);
-  if (type == "devpts") return MountDevPts(kernel, mount);
+  if (type == "devpts") return MountDevPts(kernel, container.id(), mount);
   if (type == "cgroup" || type == "cgroup2") return cgroup::MakeCgroup2(kernel, LimitsOf(container));
   return absl::InvalidArgumentError(absl::StrCat("unknown file system type \"", type, "\""));
 }
@@ -72,10 +72,14 @@ void RegisterMountTypes(task::Kernel& kernel, const control::Container& containe
   for (const char* type : {"proc", "sysfs", "devpts", "cgroup", "cgroup2"}) {
     vfs::FileSystemTypes::Get().Register(
         type, [&kernel, container, type](const vfs::NewMount& request) -> ErrnoOr<Ref<vfs::Mount>> {
+          const task::Task* const task = task::CurrentTask::Get();
+          if (task == nullptr) return Errno::kInval;
+          control::Container own = container;
+          own.set_id(task->group().container_id);
           control::Mount mount;
           mount.set_type(type);
           if (!request.options.empty()) mount.add_options(std::string(request.options));
-          const absl::StatusOr<kernfs::Mountable> made = MakeFileSystem(kernel, container, mount);
+          const absl::StatusOr<kernfs::Mountable> made = MakeFileSystem(kernel, own, mount);
           if (!made.ok()) return Errno::kInval;
           return MakeRef<vfs::Mount>(made->fs, vfs::Dentry::MakeRoot(made->root), request.flags,
                                      std::string(request.source));

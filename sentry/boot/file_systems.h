@@ -15,7 +15,8 @@ absl::StatusOr<kernfs::Mountable> MakeFileSystem(task::Kernel& kernel, const con
 // `lower` with all changes kept in memory, at most half of the machine's.
 absl::StatusOr<kernfs::Mountable> OverlayOver(task::Kernel& kernel, kernfs::Mountable lower);
 
-// What the guest's own mount(2) may make besides tmpfs. Once, before the first guest runs.
+// What the guests' own mount(2) may make besides tmpfs; container is the sandbox's first. Once, before the
+// first guest runs.
 void RegisterMountTypes(task::Kernel& kernel, const control::Container& container);
 
 // Memory devices and FIFOs on every file system get their drivers. Once, before the first container.

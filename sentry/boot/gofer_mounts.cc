@@ -18,8 +18,9 @@ void OnGoferLost() {
   _exit(1);
 }
 
-absl::StatusOr<Ref<goferfs::Gofer>> ConnectGofer(UniqueFd channel) {
-  return MakeRef<goferfs::Gofer>(TRY_STATUS(goferfs::GoferClient::Connect(std::move(channel), OnGoferLost)));
+absl::StatusOr<Ref<goferfs::Gofer>> ConnectGofer(UniqueFd channel, std::function<void()> on_lost) {
+  return MakeRef<goferfs::Gofer>(
+      TRY_STATUS(goferfs::GoferClient::Connect(std::move(channel), std::move(on_lost))));
 }
 
 GoferMounter MounterOf(Ref<goferfs::Gofer> gofer) {

@@ -1,6 +1,8 @@
 #ifndef CLOISTER_SENTRY_BOOT_GOFER_MOUNTS_H_
 #define CLOISTER_SENTRY_BOOT_GOFER_MOUNTS_H_
 
+#include <functional>
+
 #include "absl/status/statusor.h"
 #include "base/host/unique_fd.h"
 #include "sentry/boot/mounts.h"
@@ -12,8 +14,9 @@ namespace cloister::boot {
 // the guest has not written is lost with it, as when a machine's disk fails.
 [[noreturn]] void OnGoferLost();
 
-// Speaks to the gofer over its first connection. When the gofer is gone, the sandbox ends.
-absl::StatusOr<Ref<goferfs::Gofer>> ConnectGofer(UniqueFd channel);
+// Speaks to a gofer over its first connection. on_lost is called once when the gofer is gone, on any thread
+// and under any lock.
+absl::StatusOr<Ref<goferfs::Gofer>> ConnectGofer(UniqueFd channel, std::function<void()> on_lost);
 
 // Mounts the gofer's attach points.
 GoferMounter MounterOf(Ref<goferfs::Gofer> gofer);

@@ -1,6 +1,7 @@
 #include "sentry/boot/sandbox.h"
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "sentry/boot/program.h"
 #include "sentry/boot/terminal.h"
 #include "sentry/fs/gofer/gofer_fs.h"
+#include "sentry/task/container_table.h"
 #include "sentry/task/task.h"
 #include "sentry/task/usage.h"
 #include "sentry/wait/parker.h"
@@ -21,8 +23,8 @@ namespace cloister::boot {
 namespace {
 
 // The sentry's last act: its pid namespace takes every stub along.
-[[noreturn]] void EndSandbox(task::Kernel& kernel) {
-  DrainTerminals(kernel);
+[[noreturn]] void EndSandbox() {
+  DrainTerminals();
   LOG(kInfo, "the last process has ended");
   _exit(0);
 }
@@ -36,44 +38,16 @@ siginfo_t OutsideSignal(int signo) {
 
 }  // namespace
 
-Sandbox::Container* Sandbox::FindLocked(const std::string& id) {
+Sandbox::ContainerRef Sandbox::FindLocked(const std::string& id) {
   const auto it = containers_.find(id);
-  return it != containers_.end() ? &it->second : nullptr;
-}
-
-absl::Status Sandbox::CreateContainer(const control::Container& container, Ref<task::FsContext> fs,
-                                      Stdio stdio, UniqueFd monitor) {
-  Errno error = Errno::kIo;
-  task::Kernel::NewProcess process = TRY_STATUS(PrepareProcess(container.process(), *fs, &error));
-  process.files = std::move(stdio.files);
-  process.terminal = std::move(stdio.terminal);
-  process.container_id = container.id();
-  process.is_init = true;
-  const std::shared_ptr<MonitorLink> link =
-      MonitorLink::Make(std::move(monitor), std::move(stdio.on_window_change));
-  process.on_exit = [this, link, id = container.id()](int wait_status) {
-    link->ReportExit(wait_status);
-    OnExit(id, 0, wait_status);
-  };
-  ErrnoOr<Ref<task::ThreadGroup>> group = kernel_.CreateProcess(std::move(process));
-  if (!group.ok()) {
-    return ToStatus(group.error(), absl::StrCat("exec: \"", container.process().args(0), "\""));
-  }
-  GiveTerminal(**group);
-  link->Attach(*group);
-  absl::MutexLock lock(&mu_);
-  Container& made = containers_[container.id()];
-  made.init.group = *group;
-  made.fs = std::move(fs);
-  ++living_;
-  return absl::OkStatus();
+  return it != containers_.end() ? it->second : nullptr;
 }
 
 absl::Status Sandbox::Start(const std::string& id) {
   Ref<task::ThreadGroup> init;
   {
     absl::MutexLock lock(&mu_);
-    Container* const container = FindLocked(id);
+    const ContainerRef container = FindLocked(id);
     if (container == nullptr) return absl::NotFoundError("container does not exist");
     if (container->init.ended)
       return absl::FailedPreconditionError("cannot start a container that has stopped");
@@ -92,7 +66,7 @@ absl::Status Sandbox::Signal(const control::SignalRequest& request) {
   bool held = false;
   {
     absl::MutexLock lock(&mu_);
-    Container* const container = FindLocked(request.container());
+    const ContainerRef container = FindLocked(request.container());
     if (container == nullptr) return absl::NotFoundError("container does not exist");
     if (request.all()) {
       for (const Ref<task::ThreadGroup>& group : kernel_.Groups()) {
@@ -122,7 +96,7 @@ void Sandbox::Wait(const control::WaitRequest& request, std::function<void(absl:
   absl::StatusOr<int> result = absl::NotFoundError("container does not exist");
   {
     absl::MutexLock lock(&mu_);
-    if (Container* const container = FindLocked(request.container()); container != nullptr) {
+    if (const ContainerRef container = FindLocked(request.container()); container != nullptr) {
       Process* process = &container->init;
       if (request.pid() != 0) {
         const auto it = container->execs.find(request.pid());
@@ -146,9 +120,10 @@ absl::StatusOr<pid_t> Sandbox::Exec(const control::ExecRequest& request, std::ve
                                     Errno* error) {
   if (fds.empty()) return absl::InvalidArgumentError("exec: no monitor");
   Ref<task::FsContext> fs;
+  ContainerRef container;
   {
     absl::MutexLock lock(&mu_);
-    Container* const container = FindLocked(request.container());
+    container = FindLocked(request.container());
     if (container == nullptr) return absl::NotFoundError("container does not exist");
     if (container->init.ended) return absl::FailedPreconditionError("cannot exec in a stopped container");
     fs = container->fs;
@@ -158,7 +133,7 @@ absl::StatusOr<pid_t> Sandbox::Exec(const control::ExecRequest& request, std::ve
   fs->Get().root.dentry()->ForgetChildren();
   UniqueFd monitor = std::move(fds.front());
   fds.erase(fds.begin());
-  Stdio stdio = TRY_STATUS(MakeStdio(kernel_, request.process(), std::move(fds)));
+  Stdio stdio = TRY_STATUS(MakeStdio(kernel_, request.container(), request.process(), std::move(fds)));
   task::Kernel::NewProcess process = TRY_STATUS(PrepareProcess(request.process(), *fs, error));
   process.files = std::move(stdio.files);
   process.terminal = std::move(stdio.terminal);
@@ -166,9 +141,9 @@ absl::StatusOr<pid_t> Sandbox::Exec(const control::ExecRequest& request, std::ve
   const std::shared_ptr<MonitorLink> link =
       MonitorLink::Make(std::move(monitor), std::move(stdio.on_window_change));
   const std::shared_ptr<pid_t> pid = std::make_shared<pid_t>(0);
-  process.on_exit = [this, link, pid, id = request.container()](int wait_status) {
+  process.on_exit = [this, link, pid, container](int wait_status) {
     link->ReportExit(wait_status);
-    OnExit(id, *pid, wait_status);
+    OnExit(container, *pid, wait_status);
   };
   ErrnoOr<Ref<task::ThreadGroup>> group = kernel_.CreateProcess(std::move(process));
   if (!group.ok()) {
@@ -178,9 +153,8 @@ absl::StatusOr<pid_t> Sandbox::Exec(const control::ExecRequest& request, std::ve
   *pid = (*group)->pid();
   {
     absl::MutexLock lock(&mu_);
-    Container* const container = FindLocked(request.container());
     container->execs[*pid].group = *group;
-    ++living_;
+    ++container->living;
   }
   GiveTerminal(**group);
   link->Attach(*group);
@@ -189,22 +163,22 @@ absl::StatusOr<pid_t> Sandbox::Exec(const control::ExecRequest& request, std::ve
   return *pid;
 }
 
-void Sandbox::OnExit(const std::string& id, pid_t exec_pid, int wait_status) {
+void Sandbox::OnExit(const ContainerRef& container, pid_t exec_pid, int wait_status) {
   std::vector<std::function<void(absl::StatusOr<int>)>> waiters;
   bool last;
   {
     absl::MutexLock lock(&mu_);
-    Container* const container = FindLocked(id);
-    if (container == nullptr) return;
     Process& process = exec_pid == 0 ? container->init : container->execs[exec_pid];
     process.ended = true;
     process.wait_status = wait_status;
     process.group.reset();
     waiters.swap(process.waiters);
-    last = --living_ == 0;
+    last = --container->living == 0;
+    // Its gofer has nothing left to serve.
+    if (last && container->gofer_line.ok()) shutdown(container->gofer_line.get(), SHUT_RDWR);
   }
   for (const auto& waiter : waiters) waiter(wait_status);
-  if (last) EndSandbox(kernel_);
+  if (last && container->first) EndSandbox();
 }
 
 void Sandbox::Ps(const std::string& id, control::PsReply* reply) {
@@ -226,29 +200,27 @@ void Sandbox::Ps(const std::string& id, control::PsReply* reply) {
   }
 }
 
-absl::Status Sandbox::Pause() {
-  {
-    absl::MutexLock lock(&mu_);
-    if (std::exchange(paused_, true)) return absl::FailedPreconditionError("container already paused");
+absl::Status Sandbox::ChangePause(const std::string& id, bool pause) {
+  task::ContainerTable& table = task::ContainerTable::Get();
+  absl::MutexLock lock(&mu_);
+  const ContainerRef container = FindLocked(id);
+  if (container == nullptr) return absl::NotFoundError("container does not exist");
+  if (std::exchange(container->paused, pause) == pause) {
+    return absl::FailedPreconditionError(pause ? "container already paused" : "container not paused");
   }
-  kernel_.Freeze();
+  table.SetFrozen(id, pause);
+  table.AnyFrozen() ? kernel_.Freeze() : kernel_.Thaw();
   return absl::OkStatus();
 }
 
-absl::Status Sandbox::Resume() {
-  {
-    absl::MutexLock lock(&mu_);
-    if (!std::exchange(paused_, false)) return absl::FailedPreconditionError("container not paused");
-  }
-  kernel_.Thaw();
-  return absl::OkStatus();
-}
+absl::Status Sandbox::Pause(const std::string& id) { return ChangePause(id, true); }
+absl::Status Sandbox::Resume(const std::string& id) { return ChangePause(id, false); }
 
 control::StateReply::State Sandbox::State(const std::string& id) {
   absl::MutexLock lock(&mu_);
-  const Container* const container = FindLocked(id);
+  const ContainerRef container = FindLocked(id);
   if (container == nullptr || container->init.ended) return control::StateReply::STOPPED;
-  if (paused_) return control::StateReply::PAUSED;
+  if (container->paused) return control::StateReply::PAUSED;
   return container->started ? control::StateReply::RUNNING : control::StateReply::CREATED;
 }
 

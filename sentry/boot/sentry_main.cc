@@ -23,15 +23,12 @@
 #include "sentry/boot/file_systems.h"
 #include "sentry/boot/filter.h"
 #include "sentry/boot/gofer_mounts.h"
-#include "sentry/boot/mounts.h"
 #include "sentry/boot/network.h"
 #include "sentry/boot/sandbox.h"
-#include "sentry/boot/stdio.h"
 #include "sentry/boot/terminal.h"
 #include "sentry/control/control.pb.h"
 #include "sentry/fs/tmp/memory_budget.h"
 #include "sentry/fs/tmp/tmp_fs.h"
-#include "sentry/ipc/ipc_sysctl.h"
 #include "sentry/syscalls/table.h"
 #include "sentry/wait/poller.h"
 #include "sentry/wait/worker_sideline.h"
@@ -98,7 +95,8 @@ struct ChosenPlatform {
 
 absl::StatusOr<ChosenPlatform> MakePlatform(const control::BootConfig& config) {
   // Under a limit on memory it is mostly the host that kills, and as on Linux it takes one process alone.
-  const bool ends_with_stub = config.container().memory_limit() == 0;
+  // So it does in a pod, whose containers may have limits that nobody knows yet.
+  const bool ends_with_stub = config.container().memory_limit() == 0 && !config.pod();
   if (config.platform() != "ptrace") {
     systrap::SystrapOptions options;
     options.spin = !config.no_spin();
@@ -131,19 +129,6 @@ std::vector<UniqueFd> DonatedFds(const control::BootConfig& config) {
   return fds;
 }
 
-// linux.sysctl of config.json: those of the IPC and UTS namespaces. net.… is runsc's.
-absl::Status ApplySysctls(task::Kernel& kernel, const control::Container& container) {
-  for (const auto& [name, value] : container.sysctl()) {
-    if (name == "kernel.domainname") kernel.SetDomainname(value);
-    if (name == "kernel.hostname") kernel.SetHostname(value);
-    const ipc::IpcSysctl* const sysctl = ipc::FindIpcSysctl(name);
-    if (sysctl == nullptr) continue;
-    const ErrnoOrVoid written = sysctl->write(*kernel.ipc(), value);
-    if (!written.ok()) return ToStatus(written.error(), absl::StrCat("sysctl ", name, " = ", value));
-  }
-  return absl::OkStatus();
-}
-
 // What lives until the process ends.
 struct Sentry {
   std::unique_ptr<task::Kernel> kernel;
@@ -160,19 +145,14 @@ absl::Status Boot(const control::BootConfig& config, Sentry* sentry) {
   tmp::MemoryBudget::Get().SetLimit(kernel.machine().total_memory / tmp::kPageSize / 2);
   if (config.strace()) kernel.SetTracer(syscalls::Trace);
   const control::Container& container = config.container();
-  kernel.SetHostname(container.hostname());
-  kernel.SetDomainname(container.domainname());
-  RETURN_IF_ERROR(ApplySysctls(kernel, container));
   RegisterSpecialFiles();
   RegisterMountTypes(kernel, container);
-  const Ref<goferfs::Gofer> gofer = TRY_STATUS(ConnectGofer(UniqueFd(control::BOOT_FD_GOFER)));
-  Ref<task::FsContext> fs = TRY_STATUS(BuildTree(kernel, container, MounterOf(gofer)));
-  DevPtsOf(kernel);  // /dev/tty and its kin are served even where no devpts is mounted
-  Stdio stdio = TRY_STATUS(MakeStdio(kernel, container.process(), DonatedFds(config)));
+  RegisterTerminals(kernel);
+  const Ref<goferfs::Gofer> gofer = TRY_STATUS(ConnectGofer(UniqueFd(control::BOOT_FD_GOFER), OnGoferLost));
   RETURN_IF_ERROR(InstallNetwork());
   sentry->sandbox = std::make_unique<Sandbox>(kernel, gofer);
-  RETURN_IF_ERROR(sentry->sandbox->CreateContainer(container, std::move(fs), std::move(stdio),
-                                                   UniqueFd(control::BOOT_FD_MONITOR)));
+  RETURN_IF_ERROR(
+      sentry->sandbox->CreateFirst(container, UniqueFd(control::BOOT_FD_MONITOR), DonatedFds(config)));
   RETURN_IF_ERROR(kernel.platform().Start());
   sentry->control = std::make_unique<ControlServer>(UniqueFd(control::BOOT_FD_CONTROL), *sentry->sandbox);
   RETURN_IF_ERROR(sentry->control->Prepare());

@@ -21,8 +21,8 @@ absl::Status Install(vfs::FdTable& files, int number, Ref<vfs::FileDescription> 
 
 }  // namespace
 
-absl::StatusOr<Stdio> MakeStdio(task::Kernel& kernel, const control::Process& process,
-                                std::vector<UniqueFd> fds) {
+absl::StatusOr<Stdio> MakeStdio(task::Kernel& kernel, const std::string& container,
+                                const control::Process& process, std::vector<UniqueFd> fds) {
   Stdio stdio;
   stdio.files = MakeRef<vfs::FdTable>();
   const auth::CredRef cred = CredentialsOf(process);
@@ -30,7 +30,8 @@ absl::StatusOr<Stdio> MakeStdio(task::Kernel& kernel, const control::Process& pr
   size_t next = 0;
   if (process.terminal()) {
     if (fds.empty()) return absl::InvalidArgumentError("process.terminal: no terminal was given");
-    const GuestTerminal terminal = TRY_STATUS(MakeTerminal(kernel, process, cred, std::move(fds[next++])));
+    const GuestTerminal terminal =
+        TRY_STATUS(MakeTerminal(kernel, container, process, cred, std::move(fds[next++])));
     for (; number < 3; ++number) RETURN_IF_ERROR(Install(*stdio.files, number, terminal.file));
     stdio.terminal = terminal.terminal;
     stdio.on_window_change = terminal.on_window_change;

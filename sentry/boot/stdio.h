@@ -20,8 +20,8 @@ struct Stdio {
 
 // Turns donated host descriptors into the guest's 0, 1, 2 and, behind them, `preserved` more. With a
 // terminal the first is a pty's slave and all three are it.
-absl::StatusOr<Stdio> MakeStdio(task::Kernel& kernel, const control::Process& process,
-                                std::vector<UniqueFd> fds);
+absl::StatusOr<Stdio> MakeStdio(task::Kernel& kernel, const std::string& container,
+                                const control::Process& process, std::vector<UniqueFd> fds);
 
 }  // namespace cloister::boot
 

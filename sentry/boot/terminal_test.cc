@@ -19,7 +19,7 @@ namespace {
 class JobControlTest : public syscalls::SandboxTest {
  protected:
   JobControlTest() : devpts_(MakeRef<tty::DevPts>(*kernel_, tty::DevPts::Options{})) {
-    tty::RegisterTerminalDevices(devpts_);
+    tty::RegisterTerminalDevices([devpts = devpts_] { return devpts; });
     MakeDevice("/ptmx", makedev(5, 2));
     MakeDevice("/tty", makedev(5, 0));
     MakeDevice("/pts0", makedev(136, 0));

@@ -10,6 +10,7 @@
 #include "base/host/random.h"
 #include "base/log/log.h"
 #include "sentry/ipc/ipc_namespace.h"
+#include "sentry/task/container_table.h"
 #include "sentry/task/current.h"
 #include "sentry/task/exec_state.h"
 #include "sentry/task/process_timers.h"
@@ -111,7 +112,7 @@ void Task::Exec(ExecControl control) {
 
 // The point of no return. Linux: begin_new_exec.
 void Task::CommitExec() {
-  const bool in_place = exec_->thread == thread_;
+  const bool in_place = exec_->in_place = exec_->thread == thread_;
   SetCred(std::make_shared<const auth::Credentials>(std::move(exec_->credentials)));
   dumpable = !exec_->secure;
   if (exec_->secure) personality = 0;  // Linux: PER_CLEAR_ON_SETID
@@ -191,6 +192,7 @@ void Task::ExecStep(const platform::Trap* trap) {
     return;
   }
   const std::unique_ptr<ExecState> exec = std::move(exec_);
+  if (!exec->in_place) ContainerTable::Get().Place(group_->container_id, thread_->host_tid());
   for (const auto& [addr, bytes] : exec->image.writes) {
     if (!usermem::CopyOutBytes(space(), addr, bytes).ok()) {
       Exit(SIGKILL, true);
@@ -258,14 +260,14 @@ ErrnoOr<Ref<ThreadGroup>> Kernel::CreateProcess(NewProcess process) {
 ErrnoOrVoid Kernel::Release(ThreadGroup& group) {
   wait::WakeScope scope;
   Ref<Task> task;
+  ExecControl control;
   {
-    absl::MutexLock lock(&tree_mu_);
+    absl::MutexLock lock(&tree_mu_);  // against EndHeldLocked
     if (group.tasks.empty()) return Errno::kSrch;
     task = Ref<Task>(group.tasks.front());
+    control.program = std::move(task->held_program_);
   }
-  if (task->held_program_ == nullptr) return Errno::kBusy;
-  ExecControl control;
-  control.program = std::move(task->held_program_);
+  if (control.program == nullptr) return Errno::kBusy;
   control.exe_path = control.program->file->path();
   // A program that is being written as the sandbox starts is run all the same.
   if (auto denial = vfs::WriteDenial::Of(control.program->file->inode()); denial.ok()) {

@@ -23,7 +23,8 @@ struct ExecState {
   bool secure = false;
   loader::Image image;
   size_t ops_done = 0;
-  pid_t old_tid = 0;  // of the thread that called
+  bool in_place = false;  // in the host process of the program before
+  pid_t old_tid = 0;      // of the thread that called
 };
 
 }  // namespace cloister::task

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sentry/ipc/ipc_namespace.h"
+#include "sentry/task/container_table.h"
 #include "sentry/task/task.h"
 #include "sentry/task/thread_group.h"
 #include "sentry/wait/parker.h"
@@ -83,18 +84,22 @@ void Kernel::ForgetInitLocked(const ThreadGroup& group) {
 
 Task* Kernel::FindTaskLocked(pid_t tid) {
   const auto it = tasks_.find(tid);
-  return it != tasks_.end() ? it->second : nullptr;
+  if (it == tasks_.end() || !ContainerTable::Get().CallerSees(it->second->group())) return nullptr;
+  return it->second;
 }
 
 ThreadGroup* Kernel::FindGroupLocked(pid_t pid) {
   const auto it = groups_.find(pid);
-  return it != groups_.end() ? it->second.get() : nullptr;
+  if (it == groups_.end() || !ContainerTable::Get().CallerSees(*it->second)) return nullptr;
+  return it->second.get();
 }
 
 std::vector<Ref<ThreadGroup>> Kernel::GroupsLocked() {
   std::vector<Ref<ThreadGroup>> all;
   all.reserve(groups_.size());
-  for (const auto& [pid, group] : groups_) all.push_back(group);
+  for (const auto& [pid, group] : groups_) {
+    if (ContainerTable::Get().CallerSees(*group)) all.push_back(group);
+  }
   return all;
 }
 

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "sentry/task/container_table.h"
 #include "sentry/task/ptrace.h"
 #include "sentry/task/task.h"
 #include "sentry/wait/parker.h"
@@ -14,6 +15,14 @@ namespace cloister::task {
 using signal::Action;
 using signal::Default;
 using signal::SignalSet;
+
+namespace {
+
+bool IsFrozen(const ThreadGroup& group) {
+  return group.kernel().frozen() && ContainerTable::Get().IsFrozen(group.container_id);
+}
+
+}  // namespace
 
 bool Task::SignalToDeliver() {
   if (!interrupted()) return false;
@@ -25,7 +34,7 @@ bool Task::SignalToDeliver() {
 // True: this task has to stand still now, and is counted. Linux: do_signal_stop, the freezer. A tracee
 // traps instead.
 bool Task::ShouldStandStillLocked() {
-  if (group_->stop == ThreadGroup::Stop::kNone || tracee_.tracer != nullptr) return kernel().frozen();
+  if (group_->stop == ThreadGroup::Stop::kNone || tracee_.tracer != nullptr) return IsFrozen(*group_);
   JoinGroupStopLocked();
   return true;
 }
@@ -67,7 +76,7 @@ Task::NextWork Task::TakeWork(siginfo_t* info) {
   absl::MutexLock lock(&kernel().tree_mu());
   if (killed_) return NextWork::kDie;
   if (!errands_.empty()) return NextWork::kErrand;
-  if (Ptrace::HasTrapLocked(*this) && !kernel().frozen()) {
+  if (Ptrace::HasTrapLocked(*this) && !IsFrozen(*group_)) {
     Ptrace::EnterTrapLocked(*this);
     return NextWork::kTraced;
   }

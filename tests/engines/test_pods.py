@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest
 
-from engines import DOCKER, both, command, dockerd, image_file, must, place, runsc, shim, shims, wait_until
+from engines import DOCKER, both, command, dockerd, image_file, must, place, processes, runsc, shim, shims, wait_until
 
 try:
     import grpc
@@ -175,6 +175,17 @@ class Pods:
         done = self.run_in(client, "bash", "-c", "cat < /dev/tcp/127.0.0.1/8080; hostname -I")
         self.assertEqual(b"hello" + address.encode(), done.stdout.strip(), done.stderr)
         self.assertEqual(1, len(self.shims() - before))
+
+    def test_one_sentry_for_all_containers(self):
+        def sentries():
+            return {pid for pid, line in processes().items() if line.startswith("runsc-sentry")}
+        before = sentries()
+        pod = self.run_pod()
+        one, other = self.start(pod, name="one"), self.start(pod, name="other")
+        self.assertEqual(1 if self.runtime == "runsc" else 0, len(sentries() - before))
+        self.assertEqual(0, self.run_in(one, "bash", "-c", "echo mine > /tmp/mine; ipcmk --shmem 4096").exit_code)
+        done = self.run_in(other, "bash", "-c", "test -e /tmp/mine || ipcs --shmems | grep -c 4096")
+        self.assertEqual(b"1\n", done.stdout, done.stderr)
 
     def test_end_of_one_leaves_the_others(self):
         pod = self.run_pod()

@@ -176,7 +176,7 @@ void Machine::MountWhatIsNamed() {
       Require(vfs::MakeNode(caller_, caller_.root, path, S_IFCHR | 0666, number).ok(), "no device");
     }
     const auto devpts = MakeRef<tty::DevPts>(*kernel_, tty::DevPts::Options());
-    tty::RegisterTerminalDevices(devpts);
+    tty::RegisterTerminalDevices([devpts] { return devpts; });
     MountAt("/dev/pts", MountOf(devpts->Mount(), "devpts"));
   }
   if (Names(program_, "/proc")) MountAt("/proc", MountOf(proc::MakeProc(*kernel_), "proc"));

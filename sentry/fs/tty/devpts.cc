@@ -230,9 +230,9 @@ void DevPts::Remove(const Terminal& terminal) {
   entries_.erase(it);
 }
 
-void RegisterTerminalDevices(Ref<DevPts> devpts) {
+void RegisterTerminalDevices(std::function<Ref<DevPts>()> own) {
   vfs::SpecialFiles& files = vfs::SpecialFiles::Get();
-  files.RegisterDevice(S_IFCHR, 5, 0, [devpts](Inode& inode, const OpenRequest& request) {
+  files.RegisterDevice(S_IFCHR, 5, 0, [](Inode& inode, const OpenRequest& request) {
     return [&]() -> ErrnoOr<Ref<FileDescription>> {
       Ref<Terminal> terminal = CallersTerminal();
       if (!terminal) return Errno::kNxIo;
@@ -240,7 +240,8 @@ void RegisterTerminalDevices(Ref<DevPts> devpts) {
                                                         Ref<Inode>(&inode), std::move(terminal)));
     }();
   });
-  files.RegisterDevice(S_IFCHR, 5, 1, [devpts](Inode&, const OpenRequest& request) {
+  files.RegisterDevice(S_IFCHR, 5, 1, [own](Inode&, const OpenRequest& request) {
+    const Ref<DevPts> devpts = own();
     const Ref<Terminal> console = devpts->Console();
     if (!console) return ErrnoOr<Ref<FileDescription>>(Errno::kNxIo);
     OpenRequest quiet = request;
@@ -248,9 +249,10 @@ void RegisterTerminalDevices(Ref<DevPts> devpts) {
     return devpts->OpenTerminal(*console, quiet);
   });
   files.RegisterDevice(S_IFCHR, 5, 2,
-                       [devpts](Inode&, const OpenRequest& request) { return devpts->OpenMaster(request); });
+                       [own](Inode&, const OpenRequest& request) { return own()->OpenMaster(request); });
   files.RegisterDevice(
-      S_IFCHR, 136, vfs::SpecialFiles::kAnyMinor, [devpts](Inode& inode, const OpenRequest& request) {
+      S_IFCHR, 136, vfs::SpecialFiles::kAnyMinor, [own](Inode& inode, const OpenRequest& request) {
+        const Ref<DevPts> devpts = own();
         const ErrnoOr<struct statx> attr = inode.GetAttr();
         const Ref<Terminal> terminal = attr.ok() ? devpts->Find(attr->stx_rdev_minor) : nullptr;
         if (!terminal) return ErrnoOr<Ref<FileDescription>>(Errno::kIo);

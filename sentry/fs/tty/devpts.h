@@ -1,6 +1,7 @@
 #ifndef CLOISTER_SENTRY_FS_TTY_DEVPTS_H_
 #define CLOISTER_SENTRY_FS_TTY_DEVPTS_H_
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -75,8 +76,9 @@ class DevPts final : public kernfs::Tree {
   std::map<unsigned, Entry> entries_ ABSL_GUARDED_BY(mu_);
 };
 
-// Registers /dev/tty, /dev/console, /dev/ptmx and terminals' numbers, wherever their nodes lie.
-void RegisterTerminalDevices(Ref<DevPts> devpts);
+// Registers /dev/tty, /dev/console, /dev/ptmx and terminals' numbers, wherever their nodes lie. own: the
+// terminals of the calling task's container.
+void RegisterTerminalDevices(std::function<Ref<DevPts>()> own);
 
 }  // namespace cloister::tty
 
