@@ -86,25 +86,6 @@ class LifecycleTest(OciTest):
         self.addCleanup(os.unlink, path)
         self.assertEqual("from a file\n7\n", self.runsc.call("exec", "--process", path, container).out)
 
-    def test_home_comes_from_the_containers_users(self):
-        """Where config.json sets none, as with runc."""
-        container = self.runsc.start_detached(self.sleeper(env=["PATH=/bin"]))
-        self.assertEqual("/root\n", self.runsc.call("exec", container, "/bin/sh", "-c", "echo $HOME").out)
-        self.assertEqual("/var/mail\n", self.runsc.call("exec", "--user", "8", container, "/bin/sh", "-c", "echo $HOME").out)
-        self.assertEqual("/\n", self.runsc.call("exec", "--user", "12345", container, "/bin/sh", "-c", "echo $HOME").out)
-        self.assertEqual("/x\n", self.runsc.call("exec", "--env", "HOME=/x", container, "/bin/sh", "-c", "echo $HOME").out)
-
-    def test_exec_with_a_capability_that_is_unknown(self):
-        container = self.runsc.start_detached(self.sleeper())
-        result = self.runsc.call("exec", "--cap", "CAP_MOON", container, "/bin/echo", "went on")
-        self.assertEqual((0, "went on\n"), (result.status, result.out), result.err)
-
-    def test_exec_with_a_capability_more(self):
-        container = self.runsc.start_detached(self.sleeper(caps=[]))
-        result = self.runsc.call("exec", "--cap", "CAP_KILL", container, "/bin/grep", "^Cap", "/proc/self/status")
-        none, kill = "0" * 16, "0" * 14 + "20"
-        self.assertEqual([none, kill, kill, kill, none], [line.split()[1] for line in result.out.splitlines()], result)
-
     def test_config_by_another_name(self):
         if self.runsc.name == "runc":
             self.skipTest("crun has it, runc has not")

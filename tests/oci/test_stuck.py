@@ -95,31 +95,6 @@ class StuckTest(OciTest):
             self.stop(pids[name])
         self.gone(container, pids)
 
-    def test_frozen(self):
-        """In the freezer of version 1 not even SIGKILL ends a process."""
-        group = f"/sys/fs/cgroup/freezer/cloister-stuck-{os.getpid()}"
-        if not os.path.isdir(os.path.dirname(group)):
-            self.skipTest("no freezer of version 1")
-        for name in ("sentry", "monitor", "gofer"):
-            with self.subTest(name):
-                os.mkdir(group)
-                self.addCleanup(self.thaw, group)
-                container = self.runsc.start_detached(self.bundle(["/bin/sleep", "1000"]))
-                pids = self.pids(container)
-                for file, text in (("cgroup.procs", str(pids[name])), ("freezer.state", "FROZEN")):
-                    with open(os.path.join(group, file), "w", encoding="utf-8") as out:
-                        out.write(text)
-                self.gone(container, pids)
-                os.rmdir(group)
-
-    @staticmethod
-    def thaw(group):
-        if os.path.isdir(group):
-            with open(os.path.join(group, "freezer.state"), "w", encoding="utf-8") as out:
-                out.write("THAWED")
-            wait_until(lambda: not open(os.path.join(group, "cgroup.procs"), encoding="utf-8").read())
-            os.rmdir(group)
-
     def test_stopped_sentry_before_the_start(self):
         container = self.runsc.new_id()
         self.assertEqual(0, self.runsc.call_quietly("create", "--bundle", self.bundle(["/bin/sleep", "1000"]), container).status)
