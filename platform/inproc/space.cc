@@ -1,6 +1,7 @@
 #include "platform/inproc/space.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -9,6 +10,9 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
+
+#include "base/host/unique_fd.h"
 
 namespace cloister::inproc {
 
@@ -17,6 +21,7 @@ using platform::HostOp;
 namespace {
 
 constexpr int kAllProt = PROT_READ | PROT_WRITE | PROT_EXEC;
+constexpr uint8_t kAnonymous = 0x20;  // of a page, beside kMapped: private, and zero where it was not touched
 
 bool IsGoodRange(uint64_t addr, uint64_t length) {
   return addr % kPageSize == 0 && length > 0 && addr <= kTaskSize && length <= kTaskSize - addr;
@@ -37,6 +42,24 @@ size_t CopyTo(std::byte* to, std::span<const std::byte> src) {
   const iovec guest = {to, src.size()};
   const ssize_t got = process_vm_writev(getpid(), &own, 1, &guest, 1, 0);
   return got < 0 ? 0 : static_cast<size_t>(got);
+}
+
+// Copies a stretch of private pages; of an anonymous one those alone that were touched. proc_pid_pagemap(5).
+void CopyPages(const std::byte* from, std::byte* to, size_t pages, bool anonymous) {
+  constexpr uint64_t kTouched = uint64_t{3} << 62;  // in memory, or swapped out
+  if (mprotect(to, pages * kPageSize, PROT_READ | PROT_WRITE) != 0) abort();
+  std::vector<uint64_t> entries(pages, kTouched);
+  if (anonymous) {
+    const UniqueFd pagemap(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+    const auto first = static_cast<off_t>(reinterpret_cast<uint64_t>(from) / kPageSize * sizeof(uint64_t));
+    const auto size = static_cast<ssize_t>(pages * sizeof(uint64_t));
+    if (pread(pagemap.get(), entries.data(), pages * sizeof(uint64_t), first) != size) abort();
+  }
+  for (size_t i = 0; i < pages; ++i) {
+    // Nothing beyond a file's end.
+    if ((entries[i] & kTouched) != 0)
+      static_cast<void>(CopyFrom(from + i * kPageSize, std::span(to + i * kPageSize, kPageSize)));
+  }
 }
 
 }  // namespace
@@ -110,7 +133,8 @@ int64_t Space::Mmap(const HostOp& op) {
     mapped = mmap(At(addr), length, PROT_READ, flags, op.fd, offset);
   }
   if (mapped == MAP_FAILED) return -errno;
-  Mark(addr, length, static_cast<uint8_t>(kMapped | (shared ? kShared : 0) | (op.args[2] & kAllProt)));
+  const uint8_t kind = shared ? kShared : (wanted & MAP_ANONYMOUS) != 0 ? kAnonymous : 0;
+  Mark(addr, length, static_cast<uint8_t>(kMapped | kind | (op.args[2] & kAllProt)));
   return static_cast<int64_t>(addr);
 }
 
@@ -209,8 +233,13 @@ Ref<Space> Space::Fork() {
       if (mremap(from, 0, kPageSize, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) abort();
       continue;
     }
-    if (mprotect(to, kPageSize, PROT_READ | PROT_WRITE) != 0) abort();
-    static_cast<void>(CopyFrom(from, std::span(to, kPageSize)));  // nothing beyond a file's end
+    const auto kind = static_cast<uint8_t>(pages_[i] & ~kAllProt);
+    size_t pages = 1;
+    for (; i + pages < pages_.size() && (pages_[i + pages] & ~kAllProt) == kind; ++pages) {
+      child->pages_[i + pages] = pages_[i + pages];
+    }
+    CopyPages(from, to, pages, (kind & kAnonymous) != 0);
+    i += pages - 1;
   }
   return child;
 }
