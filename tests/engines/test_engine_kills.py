@@ -1,6 +1,6 @@
 """kill -9 of the shim and of containerd at random moments of a container's life: containerd comes to itself, and nothing is left.
 
-Environment: CLOISTER_ENGINE_KILLS: how many in all (default 10); CLOISTER_SEED: moments of an earlier run.
+Environment: CLOISTER_ENGINE_KILLS: how many in all (default 4); CLOISTER_SEED: moments of an earlier run.
 """
 import os
 import random
@@ -13,7 +13,7 @@ from engines import EngineTest, cgroups, command, containerd, image_reference, m
 from harness import processes
 from test_shim import RUNTIMES
 
-KILLS = int(os.environ.get("CLOISTER_ENGINE_KILLS", "10"))
+KILLS = int(os.environ.get("CLOISTER_ENGINE_KILLS", "4"))
 
 
 class EngineKills(EngineTest):

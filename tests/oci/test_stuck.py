@@ -118,18 +118,16 @@ class StuckTest(OciTest):
         pids = self.pids(container)
         self.stop(pids["sentry"])  # so that the command has the lock for a while
         holder = self.begin("pause", container)
-        lock = os.path.realpath(os.path.join(self.runsc.root, container, "lock"))
-        self.assertTrue(wait_until(lambda: lock in map(os.path.realpath, self.open_files(holder.pid))))
+        lock = os.path.join(self.runsc.root, container, "lock")
+        self.assertTrue(wait_until(lambda: self.signature(lock) == holder.pid))
         self.stop(holder.pid)
         self.gone(container, pids)
         self.assertEqual(-signal.SIGKILL, holder.wait(PATIENCE))
 
     @staticmethod
-    def open_files(pid):
-        try:
-            return [os.path.join(f"/proc/{pid}/fd", name) for name in os.listdir(f"/proc/{pid}/fd")]
-        except FileNotFoundError:
-            return []
+    def signature(lock):
+        with open(lock, encoding="utf-8") as text:
+            return int((text.read().split() or ["0"])[0])
 
     def test_delete_while_it_is_made(self):
         """A create that waits for a stopped sentry ends with an error when the container is deleted."""
