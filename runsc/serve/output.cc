@@ -11,9 +11,15 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "base/error/errno.h"
 #include "base/error/status.h"
 
 namespace cloister::serve {
+namespace {
+
+constexpr int64_t kMaxErrno = 4095;
+
+}  // namespace
 
 absl::StatusOr<Pipe> Pipe::Make() {
   int ends[2];
@@ -23,7 +29,8 @@ absl::StatusOr<Pipe> Pipe::Make() {
   return pipe;
 }
 
-Output::Output(const RunRequest& request, EventSink* sink) : request_(request), sink_(sink) {}
+Output::Output(const RunRequest& request, EventSink* sink)
+    : request_(request), sink_(sink), program_(program::Parse(request.program().text())) {}
 
 std::string_view Output::Limited(std::string_view bytes) {
   const uint64_t room = request_.limits().output_bytes() - bytes_;
@@ -60,7 +67,8 @@ void Output::TakeTrace(std::string_view bytes) {
   while (const std::optional<std::string_view> line = trace_lines_.Next()) {
     std::optional<Syscall> call = ParseTraceLine(*line);
     if (!call.has_value()) continue;
-    coverage_.Count(*call);
+    ++syscalls_;
+    if (!request_.has_program()) coverage_.Count(*call);
     if (!request_.trace()) continue;
     if (traced_ == request_.limits().trace_calls()) {
       ++left_out_;
@@ -95,10 +103,20 @@ void Output::TakeRunnerLine(std::string_view line) {
     event.mutable_call()->set_waits(true);
   } else if (absl::SimpleAtoi(words[1], &result)) {
     event.mutable_call()->set_result(result);
+    CountCall(event.call());
   } else {
     return;
   }
   sink_->Send(std::move(event));
+}
+
+void Output::CountCall(const CallResult& call) {
+  if (call.index() >= program_.calls.size()) return;
+  Syscall answered;
+  answered.set_name(program_.calls[call.index()].signature->name);
+  if (call.result() < 0 && call.result() >= -kMaxErrno)
+    answered.set_error(std::string(ErrnoName(static_cast<Errno>(-call.result()))));
+  coverage_.Count(answered);
 }
 
 bool Output::ProgramEnd(Result* result) const {

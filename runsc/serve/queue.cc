@@ -1,6 +1,5 @@
 #include "runsc/serve/queue.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -21,10 +20,11 @@ void Queue::Add(std::shared_ptr<Call> call) {
   {
     absl::MutexLock lock(&mu_);
     // Those whose clients have gone do not count.
-    const auto gone = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                            [](const auto& waiting) { return !waiting->IsCancelled(); });
-    for (auto it = gone; it != waiting_.end(); ++it) (*it)->Close(absl::CancelledError());
-    waiting_.erase(gone, waiting_.end());
+    std::erase_if(waiting_, [](const std::shared_ptr<Call>& waiting) {
+      if (!waiting->IsCancelled()) return false;
+      waiting->Close(absl::CancelledError());
+      return true;
+    });
     if (stopping_) {
       refused = absl::UnavailableError("the server ends");
     } else if (waiting_.size() >= most_waiting_ + workers_.size() - running_.size()) {

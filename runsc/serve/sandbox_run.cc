@@ -57,7 +57,8 @@ class SandboxRun {
     return absl::StrCat("runsc-serve-", getpid(), "-", ++numbers);
   }
 
-  bool Traces() const { return request_.trace() || request_.coverage(); }
+  // The runner of a program says itself what its calls answered.
+  bool Traces() const { return request_.trace() || (request_.coverage() && !request_.has_program()); }
   std::string File(const char* name) const { return absl::StrCat(bundle_->directory(), "/", name); }
   absl::Status Prepare();
   std::vector<std::string> Argv() const;

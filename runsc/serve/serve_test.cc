@@ -172,6 +172,12 @@ TEST(OutputTest, LinesOfTheRunnerBecomeResults) {
   ASSERT_EQ(events.all.size(), 2u);
   EXPECT_EQ(events.all[0].call().result(), 2);
   EXPECT_TRUE(events.all[1].call().waits());
+  output.TakeStdout("1 -4\n7 -4\n");
+  const Coverage coverage = output.SumCoverage(300);
+  ASSERT_EQ(coverage.calls_size(), 2);
+  EXPECT_EQ(coverage.calls(0).name(), "pause");
+  EXPECT_EQ(coverage.calls(0).answers(0).error(), "EINTR");
+  EXPECT_EQ(coverage.calls(1).answers(0).error(), "");
   Result result;
   ASSERT_TRUE(output.ProgramEnd(&result));
   EXPECT_EQ(result.signal(), 11);
