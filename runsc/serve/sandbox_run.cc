@@ -101,7 +101,9 @@ absl::Status SandboxRun::Prepare() {
   plan.group = "/" + name_;
   plan.runner = host_.Runner();
   // Made here, so that what was used can be read when the sandbox is gone.
-  group_ = TRY_STATUS(cgroup::Group::Create(TRY_STATUS(cgroup::FindHierarchies()), plan.group));
+  const std::vector<cgroup::Hierarchy> hierarchies = TRY_STATUS(cgroup::FindHierarchies());
+  group_ = cgroup::Group::Plan(hierarchies, plan.group);
+  RETURN_IF_ERROR(group_.Make(hierarchies));
   plan.limit_swap = CountsSwap(group_);
   bundle_.emplace(TRY_STATUS(Bundle::Make(plan, request_)));
   return absl::OkStatus();
