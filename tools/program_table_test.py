@@ -46,6 +46,16 @@ class ProgramTable(unittest.TestCase):
         self.assertTrue(text.endswith("\nThe packages: thing 1.0.\n"))
         self.assertEqual((0, ""), self.main("--check"))
 
+    def test_what_other_tools_wrote_stays(self):
+        with open(self.tool.TARGET, "w", encoding="utf-8") as table:
+            table.write("old\n\n# crun's own tests\n\nA table.\n")
+        self.main(self.log("test_one (test_quick.QuickTest.test_one) ... ok",
+                           "test_two (test_long.LongTest.test_two) ... ok"))
+        with open(self.tool.TARGET, encoding="utf-8") as table:
+            text = table.read()
+        self.assertNotIn("old", text)
+        self.assertTrue(text.endswith("thing 1.0.\n\n# crun's own tests\n\nA table.\n"))
+
     def test_a_program_without_a_result_is_refused(self):
         log = self.log("test_one (test_quick.QuickTest.test_one) ... ok",
                        "test_two (test_long.LongTest.test_two) ... skipped 'not long'")
