@@ -14,7 +14,7 @@ class HomeCores {
  public:
   // Nothing happens if that is the only one it has, or if it is kept off one already.
   void KeepOff(pid_t tid, int core) {
-    if (is_kept_) return;
+    if (is_kept_ || stays_) return;
     CPU_ZERO(&home_);
     if (sched_getaffinity(tid, sizeof home_, &home_) != 0) return;
     cpu_set_t others = home_;
@@ -24,12 +24,18 @@ class HomeCores {
   void Restore(pid_t tid) {
     if (std::exchange(is_kept_, false)) sched_setaffinity(tid, sizeof home_, &home_);
   }
+  // At home, and not to be kept off until Go: a child that is made now takes after it.
+  void Stay(pid_t tid) {
+    Restore(tid);
+    stays_ = true;
+  }
+  void Go() { stays_ = false; }
   // Null while it is kept off none.
   const cpu_set_t* kept_from() const { return is_kept_ ? &home_ : nullptr; }
 
  private:
   cpu_set_t home_ = {};
-  bool is_kept_ = false;
+  bool is_kept_ = false, stays_ = false;
 };
 
 }  // namespace cloister::systrap

@@ -121,7 +121,7 @@ void Thread::SendClone(Ref<Thread> child, const platform::CloneRequest& request)
     core_->housekeeper.PostGone(std::move(child));
     return;
   }
-  core_->watch.LetGo(*this);  // the child takes after it
+  core_->watch.Stay(*this);
   const bool fork = request.kind == CloneKind::kFork;
   const uint64_t token = core_->births.Expect(child);
   child->token_.store(token);
@@ -218,6 +218,7 @@ void Thread::BindZygote(pid_t pid) {
 void Thread::EndClone(bool failed) {
   pending_ = Pending::kNothing;
   clone_expected_ = false;
+  core_->watch.EndStay(*this);
   const Ref<Thread> child = std::move(child_);
   if (failed && child) child->Gone(0);
 }

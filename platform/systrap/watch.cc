@@ -66,6 +66,16 @@ void Watch::LetGo(Thread& thread) {
   thread.home_cores.Restore(thread.bound_tid());
 }
 
+void Watch::Stay(Thread& thread) {
+  absl::MutexLock lock(&mu_);
+  thread.home_cores.Stay(thread.bound_tid());
+}
+
+void Watch::EndStay(Thread& thread) {
+  absl::MutexLock lock(&mu_);
+  thread.home_cores.Go();
+}
+
 bool Watch::GetCores(const Thread& thread, cpu_set_t* cores) {
   absl::MutexLock lock(&mu_);
   const cpu_set_t* const home = thread.home_cores.kept_from();

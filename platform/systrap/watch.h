@@ -45,6 +45,9 @@ class Watch {
 
   // A thread that is kept off a core: it may run there again.
   void LetGo(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
+  // The same, and it is kept off none until EndStay: its child takes after it.
+  void Stay(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
+  void EndStay(Thread& thread) ABSL_LOCKS_EXCLUDED(mu_);
   // The cores of one that is kept off one of them. False: it is not.
   bool GetCores(const Thread& thread, cpu_set_t* cores) ABSL_LOCKS_EXCLUDED(mu_);
 
