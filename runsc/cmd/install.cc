@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error/status.h"
+#include "base/host/own_path.h"
 #include "runsc/cmd/verb.h"
 #include "runsc/install/config_file.h"
 #include "runsc/install/edit.h"
@@ -80,13 +81,6 @@ absl::StatusOr<int> Carry(const std::vector<Change>& changes, bool dry_run) {
   if (!changes.empty() && !dry_run)
     printf("restart the engines for it: they read their files when they start\n");
   return 0;
-}
-
-absl::StatusOr<std::string> OwnPath() {
-  char path[4096];
-  const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
-  if (size < 0 || size == sizeof path) return HostErrorNow("/proc/self/exe");
-  return std::string(path, static_cast<size_t>(size));
 }
 
 absl::StatusOr<install::Edit> WriteShimFile(const std::string& before, const install::RuntimeEntry& entry) {

@@ -1,4 +1,3 @@
-#include <limits.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -7,19 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error/status.h"
+#include "base/host/own_path.h"
 #include "runsc/cmd/verb.h"
 
 namespace cloister::cmd {
 namespace {
 
 constexpr char kProgram[] = "runsc-serve";
-
-absl::StatusOr<std::string> OwnPath() {
-  char path[PATH_MAX];
-  const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
-  if (size < 0) return HostErrorNow("/proc/self/exe");
-  return std::string(path, static_cast<size_t>(size));
-}
 
 }  // namespace
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/error/status.h"
+#include "base/host/own_path.h"
 #include "runsc/shim/api/options.pb.h"
 #include "runsc/shim/bundle_files.h"
 #include "runsc/spec/json_field.h"
@@ -21,11 +22,8 @@ constexpr char kSaved[] = "runsc-shim.json";
 
 // Beside the shim, else in the PATH.
 absl::StatusOr<std::string> FindRunsc() {
-  char self[4096];
-  const ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
-  if (size > 0) {
-    const std::string path(self, static_cast<size_t>(size));
-    const std::string beside = path.substr(0, path.rfind('/')) + "/runsc";
+  if (const absl::StatusOr<std::string> self = OwnPath(); self.ok()) {
+    const std::string beside = self->substr(0, self->rfind('/')) + "/runsc";
     if (access(beside.c_str(), X_OK) == 0) return beside;
   }
   const char* search = getenv("PATH");
