@@ -42,6 +42,10 @@ bool ContainerTable::IsFrozen(const std::string& container) const {
   return found != entries_.end() && found->second.frozen;
 }
 
+bool ContainerTable::IsFrozen(const ThreadGroup& group) const {
+  return group.kernel().frozen() && IsFrozen(group.container_id);
+}
+
 bool ContainerTable::AnyFrozen() const {
   absl::ReaderMutexLock lock(&mu_);
   return std::any_of(entries_.begin(), entries_.end(), [](const auto& entry) { return entry.second.frozen; });

@@ -31,6 +31,8 @@ class ContainerTable {
   // pause and resume, as far as this table goes: see Kernel::Freeze.
   void SetFrozen(const std::string& container, bool frozen) ABSL_LOCKS_EXCLUDED(mu_);
   bool IsFrozen(const std::string& container) const ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether the process stands still with its container. Asks no lock while nothing of the kernel is frozen.
+  bool IsFrozen(const ThreadGroup& group) const ABSL_LOCKS_EXCLUDED(mu_);
   bool AnyFrozen() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // Told of every host process that begins with a program of the container; what that one forks has its

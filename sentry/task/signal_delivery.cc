@@ -16,14 +16,6 @@ using signal::Action;
 using signal::Default;
 using signal::SignalSet;
 
-namespace {
-
-bool IsFrozen(const ThreadGroup& group) {
-  return group.kernel().frozen() && ContainerTable::Get().IsFrozen(group.container_id);
-}
-
-}  // namespace
-
 bool Task::SignalToDeliver() {
   if (!interrupted()) return false;
   absl::MutexLock lock(&kernel().tree_mu());
@@ -34,7 +26,8 @@ bool Task::SignalToDeliver() {
 // True: this task has to stand still now, and is counted. Linux: do_signal_stop, the freezer. A tracee
 // traps instead.
 bool Task::ShouldStandStillLocked() {
-  if (group_->stop == ThreadGroup::Stop::kNone || tracee_.tracer != nullptr) return IsFrozen(*group_);
+  if (group_->stop == ThreadGroup::Stop::kNone || tracee_.tracer != nullptr)
+    return ContainerTable::Get().IsFrozen(*group_);
   JoinGroupStopLocked();
   return true;
 }
@@ -76,7 +69,7 @@ Task::NextWork Task::TakeWork(siginfo_t* info) {
   absl::MutexLock lock(&kernel().tree_mu());
   if (killed_) return NextWork::kDie;
   if (!errands_.empty()) return NextWork::kErrand;
-  if (Ptrace::HasTrapLocked(*this) && !IsFrozen(*group_)) {
+  if (Ptrace::HasTrapLocked(*this) && !ContainerTable::Get().IsFrozen(*group_)) {
     Ptrace::EnterTrapLocked(*this);
     return NextWork::kTraced;
   }

@@ -8,17 +8,10 @@ namespace cloister::task {
 
 using signal::SignalSet;
 
-namespace {
-
-bool IsFrozen(const ThreadGroup& group) {
-  return group.kernel().frozen() && ContainerTable::Get().IsFrozen(group.container_id);
-}
-
-}  // namespace
-
 void TaskSignals::UpdateWorkPendingLocked() {
   const bool excused = tracee_.tracer != nullptr && stopped_.load(std::memory_order_relaxed);
-  const bool standing = (group_->stop != ThreadGroup::Stop::kNone && !excused) || IsFrozen(*group_);
+  const bool standing =
+      (group_->stop != ThreadGroup::Stop::kNone && !excused) || ContainerTable::Get().IsFrozen(*group_);
   const bool asked = tracee_.trap_stop || tracee_.trap_notify || !errands_.empty();
   const bool signals = !((pending_.set() | group_->pending.set()).Without(mask_)).empty();
   work_pending_.store(killed_ || standing || signals || asked, std::memory_order_seq_cst);
